@@ -1,0 +1,118 @@
+"""What happened: the inputs of the search's state machine, and the lines of its journal.
+
+Past tense, frozen, small. Each carries `at`, the seconds the search has been running (over all
+its sessions), stamped by the shell: the core has no clock.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gpusched.core.outcome import End, Failure, Usage
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):
+    """Base of all events."""
+
+    at: float
+
+
+class SlotInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A place for one trial at a time, as the core sees it."""
+
+    index: int
+    devices: tuple[str, ...]  #: GPU UUIDs, or ("cpu",)
+    label: str = ""
+
+
+class SessionOpened(Event, frozen=True, kw_only=True, tag="session_opened"):
+    """A scheduler began to work on the search: its first, or one that carries on."""
+
+    wall: float  #: seconds since 1970
+    pid: int
+    slots: list[SlotInfo]
+    max_trials: int | None = None
+    max_time: float | None = None  #: seconds of running time over all sessions
+    version: str = ""
+
+
+class SlotsChanged(Event, frozen=True, kw_only=True, tag="slots_changed"):
+    """The devices or the cap of trials per device are others now."""
+
+    slots: list[SlotInfo]
+
+
+class JobStarted(Event, frozen=True, kw_only=True, tag="job_started"):
+    """A trial's process lives."""
+
+    trial: int
+    attempt: int
+    pid: int
+    adopted: bool = False  #: it was started by an earlier session
+
+
+class JobEnded(Event, frozen=True, kw_only=True, tag="job_ended"):
+    """An attempt at a job is over, however it went."""
+
+    trial: int
+    attempt: int
+    end: End
+    epochs: int  #: epochs reported, counted from the trial's beginning
+    scores: dict[str, list[float | None]] = {}  #: by objective, after each epoch the job trained
+    stopped_early: bool = False
+    failure: Failure | None = None
+    retry: bool = True
+    usage: Usage | None = None
+    late: list[dict[str, Any]] = []  #: hyperparameters first met in this attempt
+    values: dict[str, Any] = {}  #: the trial's values where late ones were added
+    warnings: list[str] = []
+
+
+class TimeExpired(Event, frozen=True, kw_only=True, tag="time_expired"):
+    """The search has used its max_time."""
+
+
+class StopAsked(Event, frozen=True, kw_only=True, tag="stop_asked"):
+    """A person wants the search to stop; it can be carried on."""
+
+    now: bool = False  #: do not wait for the end of the running epochs
+    reason: str = "interrupted"
+
+
+class TrialStopAsked(Event, frozen=True, kw_only=True, tag="trial_stop_asked"):
+    """A person gives up one trial."""
+
+    trial: int
+
+
+class PauseAsked(Event, frozen=True, kw_only=True, tag="pause_asked"):
+    """A person wants the devices free for a while."""
+
+    now: bool = False
+
+
+class ResumeAsked(Event, frozen=True, kw_only=True, tag="resume_asked"):
+    """A person gives the devices back."""
+
+
+class SessionClosed(Event, frozen=True, kw_only=True, tag="session_closed"):
+    """A scheduler ended in good order."""
+
+    reason: str
+    code: int
+
+
+AnyEvent = (
+    SessionOpened
+    | SlotsChanged
+    | JobStarted
+    | JobEnded
+    | TimeExpired
+    | StopAsked
+    | TrialStopAsked
+    | PauseAsked
+    | ResumeAsked
+    | SessionClosed
+)

@@ -1,0 +1,212 @@
+"""The run directory: who owns which filename.
+
+runs/digits/
+  search.json  journal.jsonl  lock  control.sock  scheduler.log
+  launcher/                    one folder of sockets and logs for the launchers
+  trials/0007/
+    trial.json  metrics.jsonl  log.txt  outcome.json  process.json
+    checkpoint/  best/
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from gpusched.errors import UsageError
+from gpusched.storage.records import SearchRecord
+
+T = TypeVar("T")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Puts content at path at once and durably: a reader sees the old file or the new one, never a part."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(aside, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)
+
+
+def read_record(path: Path, kind: type[T]) -> T | None:
+    """The record at path; None where there is no file.
+
+    Raises UsageError where the file is not such a record.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.DecodeError as error:
+        raise UsageError(f"{path}: not readable as {kind.__name__} ({error}); move it aside to go on") from None
+
+
+@dataclass(frozen=True)
+class TrialDir:
+    """The folder of one trial."""
+
+    path: Path
+
+    @property
+    def record(self) -> Path:
+        return self.path / "trial.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def outcome(self) -> Path:
+        return self.path / "outcome.json"
+
+    @property
+    def process(self) -> Path:
+        """The Identity of the process that trains this trial, or trained it last."""
+        return self.path / "process.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint"
+
+    @property
+    def best(self) -> Path:
+        return self.path / "best"
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """The folder of one search."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def search(self) -> Path:
+        return self.path / "search.json"
+
+    @property
+    def journal(self) -> Path:
+        return self.path / "journal.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "lock"
+
+    @property
+    def control(self) -> Path:
+        return self.path / "control.sock"
+
+    @property
+    def log(self) -> Path:
+        """What a scheduler in the background prints."""
+        return self.path / "scheduler.log"
+
+    @property
+    def launcher(self) -> Path:
+        return self.path / "launcher"
+
+    @property
+    def trials(self) -> Path:
+        return self.path / "trials"
+
+    def trial(self, trial_id: int) -> TrialDir:
+        return TrialDir(self.trials / f"{trial_id:04d}")
+
+    def trial_ids(self) -> list[int]:
+        """Ids of the trials that have a folder, ascending."""
+        try:
+            names = os.listdir(self.trials)
+        except FileNotFoundError:
+            return []
+        return sorted(int(name) for name in names if re.fullmatch(r"\d{4,}", name))
+
+    def read_search(self) -> SearchRecord:
+        """Raises UsageError where this is no run directory."""
+        record = read_record(self.search, SearchRecord)
+        if record is None:
+            raise UsageError(f"{self.path}: not a run directory, it has no search.json")
+        return record
+
+    def exists(self) -> bool:
+        return self.search.exists()
+
+    def move_aside(self) -> Path:
+        """Renames the whole run to NAME-YYYYmmdd-HHMMSS (never deletes it) and returns its new path."""
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        target, n = self.path.with_name(f"{self.path.name}-{stamp}"), 1
+        while target.exists():
+            n += 1
+            target = self.path.with_name(f"{self.path.name}-{stamp}-{n}")
+        self.path.rename(target)
+        return target
+
+    def drop_checkpoint(self, trial_id: int) -> None:
+        """Deletes a checkpoint that no decision can ask for any more."""
+        shutil.rmtree(self.trial(trial_id).checkpoint, ignore_errors=True)
+
+
+def _latest_file() -> Path:
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return Path(state) / "gpusched" / "newest"
+
+
+def remember(run: RunDir) -> None:
+    """Makes this the run that commands mean when they name none."""
+    file = _latest_file()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, os.fsencode(run.path.resolve()))
+    except OSError:
+        return  # A home that cannot be written costs a convenience, not the search.
+
+
+def find_run(named: str | None) -> RunDir:
+    """The run directory a person means: by path, by name under runs/, or the newest this user ran.
+
+    Raises UsageError where there is none.
+    """
+    if named is not None:
+        for path in (Path(named), Path("runs") / named):
+            if (path / "search.json").exists():
+                return RunDir(path.resolve())
+        raise UsageError(f"{named}: not a run directory (no search.json in it); `gpusched run SCRIPT` makes one")
+    try:
+        path = Path(os.fsdecode(_latest_file().read_bytes()))
+    except OSError:
+        path = None  # type: ignore[assignment]
+    if path is not None and (path / "search.json").exists():
+        return RunDir(path)
+    newest = max(_runs_below(Path("runs")), key=lambda run: run.journal.stat().st_mtime, default=None)
+    if newest is None:
+        raise UsageError("no run found: name a run directory, or start one with `gpusched run SCRIPT`")
+    return newest
+
+
+def _runs_below(folder: Path) -> Iterator[RunDir]:
+    for search in folder.glob("*/search.json"):
+        run = RunDir(search.parent.resolve())
+        if run.journal.exists():
+            yield run
+
+
+def as_json(value: Any) -> bytes:
+    """JSON of any record or plain value, NaN and infinity as null."""
+    return msgspec.json.encode(value)
