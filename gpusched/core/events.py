@@ -13,7 +13,7 @@ import msgspec
 from gpusched.core.outcome import End, Failure, Usage
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
     """Base of all events."""
 
     at: float
@@ -33,6 +33,7 @@ class SessionOpened(Event, frozen=True, kw_only=True, tag="session_opened"):
     wall: float  #: seconds since 1970
     pid: int
     slots: list[SlotInfo]
+    adopted: list[int] = []  #: trials whose processes, started by an earlier session, still live
     max_trials: int | None = None
     max_time: float | None = None  #: seconds of running time over all sessions
     version: str = ""

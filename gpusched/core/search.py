@@ -1,0 +1,343 @@
+"""The search as a state machine: events in, commands out.
+
+Pure: no clock, files, processes or asyncio. Time arrives inside events, and the same events give
+the same state and the same commands, so resuming a search is handling its journal again.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from typing import assert_never
+
+import msgspec
+
+from gpusched.core.commands import AnyCommand, Finish, Interrupt, Launch, Release
+from gpusched.core.events import (
+    AnyEvent,
+    JobEnded,
+    JobStarted,
+    PauseAsked,
+    ResumeAsked,
+    SessionClosed,
+    SessionOpened,
+    SlotsChanged,
+    StopAsked,
+    TimeExpired,
+    TrialStopAsked,
+)
+from gpusched.core.outcome import End, Failure
+from gpusched.core.slots import SlotTable
+from gpusched.core.trial import FINAL, Trial, TrialState
+from gpusched.oracles import Done, Job, Oracle, Wait
+
+
+class Phase(enum.StrEnum):
+    CLOSED = "closed"  #: no scheduler works on it
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPING = "stopping"  #: nothing new starts; running trials are on their way out
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """What is done about trials that fail."""
+
+    max_retries: int = 0  #: of a trial that raised or crashed
+    max_consecutive_failed: int = 3  #: neighbours in the order (iteration, bracket, index)
+    max_kills: int = 5  #: times in a row a trial may be killed from outside without training one epoch more
+
+
+class Search:
+    """All that is known of a search, and what is to be done next."""
+
+    def __init__(self, oracle: Oracle, policy: Policy | None = None) -> None:
+        self.oracle = oracle
+        self.policy = policy or Policy()
+        self.phase = Phase.CLOSED
+        self.slots = SlotTable()
+        self.trials: dict[int, Trial] = {}
+        self.at = 0.0  #: seconds of running time at the newest event
+        self.sessions = 0
+        self.finished_jobs = 0
+        self.done = False  #: the oracle has nothing more to ask for
+        self.ending: Finish | None = None  #: how this session is to end, once nothing runs
+        self._running: set[int] = set()
+        self._pending: deque[int] = deque()
+        self._waiting = False  #: the oracle said Wait, and nothing was told since
+        self._failed_in_row: set[int] = set()
+
+    # ------------------------------------------------------------------ what views read
+
+    @property
+    def running(self) -> list[Trial]:
+        """Trials in training, lowest id first."""
+        return [self.trials[i] for i in sorted(self._running)]
+
+    @property
+    def completed(self) -> int:
+        """Trials that have at least one trained job and did not fail later."""
+        return len(self.oracle.scores)
+
+    # ------------------------------------------------------------------ the machine
+
+    def handle(self, event: AnyEvent) -> list[AnyCommand]:
+        """What to do now that this has happened."""
+        self.at = event.at
+        commands: list[AnyCommand] = []
+        match event:
+            case JobEnded():
+                commands += self._job_ended(event)
+            case JobStarted():
+                trial = self.trials.get(event.trial)
+                if trial is not None and trial.attempt == event.attempt:
+                    trial.pid = event.pid
+            case SessionOpened():
+                self._open(event)
+            case SessionClosed():
+                self._close()
+            case SlotsChanged():
+                self._change_slots(event)
+            case TimeExpired():
+                commands += self._stop(Finish(reason="max_time is used", code=0), now=False)
+            case StopAsked():
+                commands += self._stop(Finish(reason=event.reason, code=130), now=event.now)
+            case TrialStopAsked():
+                commands += self._stop_trial(event)
+            case PauseAsked():
+                if self.phase in (Phase.RUNNING, Phase.PAUSED):
+                    self.phase = Phase.PAUSED
+                    commands += self._interrupt_all(now=event.now)
+            case ResumeAsked():
+                if self.phase is Phase.PAUSED:
+                    self.phase = Phase.RUNNING
+            case _:
+                assert_never(event)
+        if self.phase is Phase.RUNNING:
+            commands += self._fill()
+        if self.phase in (Phase.RUNNING, Phase.STOPPING) and not self._running and (finish := self._finish()):
+            commands.append(finish)
+        return commands
+
+    # ------------------------------------------------------------------ sessions
+
+    def _open(self, event: SessionOpened) -> None:
+        self.sessions += 1
+        self.phase = Phase.RUNNING
+        self.ending = None
+        # A person who starts a search again that failures had ended has seen them.
+        self._failed_in_row.clear()
+        if event.max_trials != self.oracle.max_trials:
+            self.oracle.set_max_trials(event.max_trials)
+        self._waiting = self.done = False
+        self._set_slots(event.slots, keep=set(event.adopted))
+        for trial_id in sorted(self._running - set(event.adopted)):
+            self._requeue(self.trials[trial_id])
+
+    def _close(self) -> None:
+        self.phase = Phase.CLOSED
+
+    def _set_slots(self, slots: list, keep: set[int]) -> None:  # type: ignore[type-arg]
+        self.slots = SlotTable(slots)
+        self.oracle.slots = len(self.slots)
+        for trial_id in sorted(self._running & keep):
+            trial = self.trials[trial_id]
+            # Where its devices are gone or full it trains on beside the table: nothing new counts on its place.
+            trial.slot = self.slots.take_like(trial_id, trial.devices)
+
+    def _change_slots(self, event: SlotsChanged) -> None:
+        self._set_slots(event.slots, keep=self._running)
+
+    # ------------------------------------------------------------------ starting
+
+    def _fill(self) -> list[AnyCommand]:
+        commands: list[AnyCommand] = []
+        while self.slots.free:
+            trial = self._next()
+            if trial is None:
+                break
+            slot = self.slots.take(trial.id)
+            if slot is None:  # cannot be: a slot is free
+                break
+            trial.move(TrialState.RUNNING)
+            trial.attempt += 1
+            trial.slot, trial.devices, trial.started_at, trial.pid = slot, self.slots.slots[slot].devices, self.at, None
+            self._running.add(trial.id)
+            job = trial.job
+            commands.append(
+                Launch(
+                    trial=trial.id,
+                    attempt=trial.attempt,
+                    slot=slot,
+                    start_epoch=job.start_epoch,
+                    stop_epoch=job.stop_epoch,
+                    values=job.values,
+                )
+            )
+        return commands
+
+    def _next(self) -> Trial | None:
+        if self._pending:
+            return self.trials[self._pending.popleft()]
+        while not (self._waiting or self.done):
+            answer = self.oracle.ask()
+            if isinstance(answer, Wait):
+                self._waiting = True
+            elif isinstance(answer, Done):
+                self.done = True
+            else:
+                trial = self._take_job(answer)
+                if trial is not None:
+                    return trial
+        return None
+
+    def _take_job(self, job: Job) -> Trial | None:
+        trial = self.trials.get(job.trial_id)
+        if trial is None:
+            trial = self.trials[job.trial_id] = Trial(job.trial_id, job)
+            return trial
+        trial.job = job
+        if trial.stop_asked:
+            trial.move(TrialState.STOPPED)
+            self.oracle.fail(job)
+            return None
+        trial.move(TrialState.PENDING)
+        trial.failures = trial.kills = 0
+        return trial
+
+    # ------------------------------------------------------------------ ending
+
+    def _job_ended(self, event: JobEnded) -> list[AnyCommand]:
+        trial = self.trials.get(event.trial)
+        if trial is None or trial.attempt != event.attempt or trial.id not in self._running:
+            return []  # An end told twice: by the launcher and by the file it left.
+        self._leave_slot(trial)
+        progress, trial.epochs = event.epochs > trial.epochs, max(trial.epochs, event.epochs)
+        if event.late:
+            self.oracle.extend(trial.id, event.late, event.values)
+        if event.failure is not None:
+            trial.failure = event.failure
+        end = End.STOPPED if trial.stop_asked and event.end is not End.COMPLETED else event.end
+        match end:
+            case End.COMPLETED:
+                trial.move(TrialState.PAUSED)
+                trial.failure = None
+                self.finished_jobs += 1
+                self._tell(trial, event)
+            case End.FAILED:
+                trial.failures += 1
+                if event.retry and trial.failures <= self.policy.max_retries:
+                    self._requeue(trial)
+                else:
+                    return self._fail(trial)
+            case End.KILLED:
+                # Without a failure it went down with its machine or its launcher: that says nothing of the trial.
+                trial.kills = 0 if progress else trial.kills + (event.failure is not None)
+                if trial.kills < self.policy.max_kills:
+                    self._requeue(trial)
+                else:
+                    return self._fail(trial)
+            case End.INTERRUPTED:
+                self._requeue(trial)
+            case End.STOPPED:
+                self._drop(trial, TrialState.STOPPED)
+            case End.OVERSIZE:
+                self._drop(trial, TrialState.OVERSIZE)
+            case End.FATAL:
+                self._requeue(trial)
+                message = event.failure.message if event.failure else "a trial found that the search cannot go on"
+                return self._stop(Finish(reason=message, code=1), now=False)
+            case _:
+                assert_never(end)
+        return self._release()
+
+    def _leave_slot(self, trial: Trial) -> None:
+        self._running.discard(trial.id)
+        if trial.slot is not None:
+            self.slots.give_back(trial.slot)
+            trial.slot = None
+        if trial.started_at is not None:
+            trial.seconds += max(0.0, self.at - trial.started_at)
+        trial.pid = None
+
+    def _requeue(self, trial: Trial) -> None:
+        if trial.id in self._running:
+            self._running.discard(trial.id)
+            trial.slot = None
+        trial.move(TrialState.PENDING)
+        self._pending.append(trial.id)
+
+    def _tell(self, trial: Trial, event: JobEnded) -> None:
+        names = [objective.name for objective in self.oracle.objectives]
+        scores = {name: event.scores.get(name, []) for name in names}
+        self.oracle.tell(trial.job, scores if len(names) > 1 else scores[names[0]])
+        self._waiting = self.done = False
+
+    def _drop(self, trial: Trial, state: TrialState) -> None:
+        trial.move(state)
+        self.oracle.fail(trial.job)
+        self._waiting = self.done = False
+
+    def _fail(self, trial: Trial) -> list[AnyCommand]:
+        self._drop(trial, TrialState.FAILED)
+        commands = self._release()
+        row = self._failures_around(trial.id)
+        if len(row) >= self.policy.max_consecutive_failed:
+            why = (trial.failure or Failure(kind="", message="no reason known")).message
+            names = ", ".join(map(str, row))
+            finish = Finish(reason=f"{len(row)} trials in a row failed ({names}); trial {trial.id}: {why}", code=1)
+            commands += self._stop(finish, now=False)
+        return commands
+
+    def _failures_around(self, trial_id: int) -> list[int]:
+        """The unbroken row of failed trials, by id, that this one is in: the order of arrival plays no part."""
+        failed = self._failed_in_row
+        failed.add(trial_id)
+        first = last = trial_id
+        while first - 1 in failed:
+            first -= 1
+        while last + 1 in failed:
+            last += 1
+        return list(range(first, last + 1))
+
+    def _release(self) -> list[AnyCommand]:
+        released = self.oracle.released()
+        for trial_id in released:
+            trial = self.trials.get(trial_id)
+            if trial is not None and trial.state is TrialState.PAUSED:
+                trial.move(TrialState.COMPLETED)
+        return [Release(trials=released)] if released else []
+
+    # ------------------------------------------------------------------ stopping
+
+    def _stop(self, finish: Finish, *, now: bool) -> list[AnyCommand]:
+        if self.phase is Phase.CLOSED:
+            return []
+        if self.phase is not Phase.STOPPING:
+            self.phase, self.ending = Phase.STOPPING, finish
+        return self._interrupt_all(now=now)
+
+    def _interrupt_all(self, *, now: bool) -> list[AnyCommand]:
+        return [Interrupt(trial=trial.id, attempt=trial.attempt, now=now) for trial in self.running]
+
+    def _stop_trial(self, event: TrialStopAsked) -> list[AnyCommand]:
+        trial = self.trials.get(event.trial)
+        if trial is None or trial.state in FINAL:
+            return []
+        trial.stop_asked = True
+        if trial.state is TrialState.RUNNING:
+            return [Interrupt(trial=trial.id, attempt=trial.attempt, now=True)]
+        if trial.state is TrialState.PENDING:
+            self._pending.remove(trial.id)
+            self._drop(trial, TrialState.STOPPED)
+        return []
+
+    def _finish(self) -> Finish | None:
+        finish = self.ending
+        if self.phase is Phase.RUNNING:
+            if self.done and not self._pending:
+                finish = Finish(reason="complete", code=0)
+            elif not self.slots:
+                finish = Finish(reason="no device is left", code=1)
+        if finish is not None and finish.code == 0 and not self.completed:
+            finish = Finish(reason=f"{finish.reason}, without one completed trial", code=1)
+        return finish

@@ -1,0 +1,76 @@
+"""What the search knows of one trial, and which moves between its states are legal."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gpusched.core.outcome import Failure
+from gpusched.errors import GpuschedError
+from gpusched.oracles import Job
+
+
+class TrialState(enum.StrEnum):
+    PENDING = "pending"  #: its job waits for a slot: not launched yet, to be retried, or interrupted
+    RUNNING = "running"
+    PAUSED = "paused"  #: trained to the end of a rung; may be promoted
+    COMPLETED = "completed"  #: trained; no decision can ask for more of it
+    FAILED = "failed"
+    STOPPED = "stopped"  #: by hand; counts as failed
+    OVERSIZE = "oversize"  #: its model was larger than max_model_size
+
+
+_S = TrialState
+_LEGAL: Mapping[TrialState, frozenset[TrialState]] = {
+    _S.PENDING: frozenset({_S.RUNNING, _S.FAILED, _S.STOPPED}),
+    _S.RUNNING: frozenset({_S.PENDING, _S.PAUSED, _S.FAILED, _S.STOPPED, _S.OVERSIZE}),
+    _S.PAUSED: frozenset({_S.PENDING, _S.COMPLETED, _S.STOPPED}),
+    _S.COMPLETED: frozenset(),
+    _S.FAILED: frozenset(),
+    _S.STOPPED: frozenset(),
+    _S.OVERSIZE: frozenset(),
+}
+
+FINAL = frozenset({_S.COMPLETED, _S.FAILED, _S.STOPPED, _S.OVERSIZE})
+
+
+class IllegalMove(GpuschedError):
+    """A bug in the scheduler: a trial was to change state in a way that cannot be."""
+
+
+@dataclass(slots=True)
+class Trial:
+    """One set of hyperparameters on its way through the rungs."""
+
+    id: int
+    job: Job  #: the newest the oracle gave out for it
+    state: TrialState = TrialState.PENDING
+    attempt: int = 0  #: starts of a process so far, over all its jobs
+    slot: int | None = None  #: while it runs
+    devices: tuple[str, ...] = ()  #: where it runs, or ran last
+    pid: int | None = None
+    started_at: float | None = None  #: when the newest attempt was launched
+    epochs: int = 0  #: reported, counted from the trial's beginning
+    failures: int = 0
+    kills: int = 0  #: in a row without a new epoch
+    seconds: float = 0.0  #: slot-seconds used
+    stop_asked: bool = False
+    failure: Failure | None = None  #: of the newest attempt that did not go well
+    moves: list[str] = field(default_factory=list)  #: the last few, for error messages
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return self.job.values
+
+    def move(self, state: TrialState) -> None:
+        """Raises IllegalMove with the trial's history where the table does not allow it."""
+        if state not in _LEGAL[self.state]:
+            history = " → ".join([*self.moves, self.state])
+            raise IllegalMove(
+                f"trial {self.id}: cannot become {state} after {history} (attempt {self.attempt}, {self.job})"
+            )
+        self.moves.append(self.state.value)
+        del self.moves[:-8]
+        self.state = state
