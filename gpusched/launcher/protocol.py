@@ -1,0 +1,125 @@
+"""What a scheduler and a launcher say to each other: one JSON line a message, over a Unix stream socket."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from gpusched.core.outcome import Usage
+from gpusched.storage.records import Identity, JobSpec
+
+
+class _Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag=str.lower):
+    pass
+
+
+# ---------------------------------------------------------------- scheduler to launcher
+
+
+class Load(_Message):
+    """Load the user's code: a script, or what a caller pickled into an inherited descriptor."""
+
+    script: str | None = None
+    argv: list[str] = []
+    pickled_fd: int | None = None
+    options: dict[str, Any] = {}  #: of the command line; they beat the script
+    mode: str = "auto"  #: fork, spawn or auto
+
+
+class Begin(_Message):
+    """This is the run directory: listen there, and keep your log there."""
+
+    run: str
+
+
+class Discover(_Message):
+    """Find the space of hyperparameters."""
+
+
+class Start(_Message):
+    """Start a process for this job."""
+
+    spec: JobSpec
+
+
+class Signal(_Message):
+    """Ask a trial to stop at the end of its epoch, or kill it with all its processes."""
+
+    trial: int
+    attempt: int
+    kill: bool = False
+
+
+class Acknowledge(_Message):
+    """The end of this attempt is in the journal: forget it."""
+
+    trial: int
+    attempt: int
+
+
+class Retire(_Message):
+    """Start nothing more, and exit once no trial runs and every end is acknowledged."""
+
+
+class Quit(_Message):
+    """Kill everything and exit."""
+
+
+Request: TypeAlias = Load | Begin | Discover | Start | Signal | Acknowledge | Retire | Quit
+
+
+# ---------------------------------------------------------------- launcher to scheduler
+
+
+class Loaded(_Message):
+    """The user's code is loaded. `settings` is trial.task.Settings as plain JSON."""
+
+    settings: dict[str, Any]
+
+
+class Ready(_Message):
+    """Data are loaded; trials can be started."""
+
+    mode: str  #: fork, fork-framework or spawn
+    notice: str | None = None  #: why trials do not start the fastest way
+    identity: Identity
+
+
+class Found(_Message):
+    """The space of hyperparameters, as HyperParameters.get_config()."""
+
+    space: dict[str, Any]
+
+
+class Refused(_Message):
+    """What was asked for cannot be done; one line for people."""
+
+    message: str
+    details: str = ""  #: a traceback, for the log
+
+
+class Started(_Message):
+    trial: int
+    attempt: int
+    pid: int
+
+
+class Ended(_Message):
+    """A trial's process has ended, and none of its children is left."""
+
+    trial: int
+    attempt: int
+    status: int  #: exit code, or minus the signal's number
+    usage: Usage
+    note: str | None = None  #: what the launcher knows of its end
+
+
+Reply: TypeAlias = Loaded | Ready | Found | Refused | Started | Ended
+
+decode_request: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)  # type: ignore[arg-type]
+decode_reply: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)  # type: ignore[arg-type]
+
+
+def encode(message: Request | Reply) -> bytes:
+    return msgspec.json.encode(message) + b"\n"

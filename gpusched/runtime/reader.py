@@ -1,0 +1,122 @@
+"""A run as its files tell it: the same for the scheduler that carries on and for everyone who looks.
+
+Reading never writes, and follows a run that another process is working on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gpusched.core.commands import AnyCommand, Command, Launch
+from gpusched.core.events import AnyEvent, Event, JobEnded, SessionOpened
+from gpusched.core.search import Policy, Search
+from gpusched.errors import UsageError
+from gpusched.hyperparameters import HyperParameters
+from gpusched.objective import Objective
+from gpusched.oracles import ORACLES, Oracle
+from gpusched.storage.journal import JournalReader, Line
+from gpusched.storage.metrics import read_metrics
+from gpusched.storage.records import SearchRecord
+from gpusched.storage.rundir import RunDir
+
+
+def build_oracle(record: SearchRecord) -> Oracle:
+    """The oracle that a search.json asks for, at its beginning."""
+    kind = ORACLES.get(record.algorithm)
+    if kind is None:
+        raise UsageError(f"algorithm: {record.algorithm!r} is unknown; choose one of {', '.join(ORACLES)}")
+    objectives = [Objective(**objective) for objective in record.objectives]
+    space = HyperParameters.from_config(record.space)
+    one_or_more: Any = objectives if len(objectives) > 1 else objectives[0]
+    return kind(space, one_or_more, seed=record.seed, **record.arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A slot at work on a job, for timelines."""
+
+    slot: int
+    trial: int
+    attempt: int
+    start_epoch: int
+    stop_epoch: int
+    start: float  #: seconds of running time
+    end: float | None  #: None while it runs
+
+
+class Run:
+    """A run directory, its journal replayed as far as it has been read."""
+
+    def __init__(self, rundir: RunDir) -> None:
+        self.dir = rundir
+        self.record = rundir.read_search()
+        self.search = Search(build_oracle(self.record), msgspec.convert(self.record.policy, Policy))
+        self.events: list[AnyEvent] = []  #: all so far
+        self.launches: list[tuple[float, Launch]] = []  #: every decision to start something, with its time
+        self.expected: list[AnyCommand] = []  #: what the replay decided, to be held against the journal
+        self._reader = JournalReader(rundir.journal)
+        self.update()
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Raises UsageError where there is no readable run."""
+        return cls(RunDir(Path(path)))
+
+    @property
+    def torn(self) -> bool:
+        """Whether the journal's last line is unfinished: it is being written, or a crash tore it."""
+        return self._reader.torn
+
+    def update(self) -> list[AnyEvent]:
+        """Takes in what the journal has gained; returns the new events."""
+        lines = self._reader.read()
+        oracle = self.search.oracle
+        for line in lines:
+            if isinstance(line, Launch) and line.trial not in oracle.trials:
+                oracle.known[line.trial] = line.values
+        return list(self._replay(lines))
+
+    def _replay(self, lines: list[Line]) -> Iterator[AnyEvent]:
+        for line in lines:
+            if isinstance(line, Event):
+                self.expected += self.search.handle(line)  # type: ignore[arg-type]
+                self.events.append(line)  # type: ignore[arg-type]
+                yield line  # type: ignore[misc]
+            elif isinstance(line, Launch):
+                self.launches.append((self.search.at, line))
+            elif not isinstance(line, Command):  # pragma: no cover
+                raise AssertionError(line)
+
+    # ------------------------------------------------------------------ for views
+
+    def metrics(self, trial: int) -> list[dict[str, Any]]:
+        """The epochs of a trial as trained so far, one dict each."""
+        return read_metrics(self.dir.trial(trial).metrics)
+
+    @property
+    def opened(self) -> SessionOpened | None:
+        """The newest session's beginning."""
+        return next((event for event in reversed(self.events) if isinstance(event, SessionOpened)), None)
+
+    def spans(self) -> list[Span]:
+        """Every stay of a job in a slot, in the order of their starts."""
+        ended: dict[tuple[int, int], float] = {
+            (event.trial, event.attempt): event.at for event in self.events if isinstance(event, JobEnded)
+        }
+        return [
+            Span(
+                slot=launch.slot,
+                trial=launch.trial,
+                attempt=launch.attempt,
+                start_epoch=launch.start_epoch,
+                stop_epoch=launch.stop_epoch,
+                start=at,
+                end=ended.get((launch.trial, launch.attempt)),
+            )
+            for at, launch in self.launches
+        ]
