@@ -16,23 +16,26 @@ from gpusched.errors import UsageError
 
 Direction = Literal["min", "max"]
 
-# Names as Keras 3 logs them. A name that Keras uses for a metric and for the loss that is its opposite (cosine_similarity,
-# dice, tversky) is in neither list: guessing wrong would search for the worst model. Keras Tuner 1.4 minimises what it
-# does not know to be maximised, f1_score and r2_score among them.
-_MAX = frozenset(
-    "acc accuracy binary_accuracy categorical_accuracy sparse_categorical_accuracy top_k_categorical_accuracy "
-    "sparse_top_k_categorical_accuracy true_positives true_negatives precision recall auc sensitivity_at_specificity "
-    "specificity_at_sensitivity precision_at_recall recall_at_precision f1_score fbeta_score f_beta_score r2_score "
-    "io_u iou binary_io_u binary_iou mean_io_u mean_iou one_hot_io_u one_hot_iou one_hot_mean_io_u one_hot_mean_iou "
-    "concordance_correlation pearson_correlation".split()
-)
-_MIN = frozenset(
-    "loss ce crossentropy bce mse mae mape msle kld rmse binary_crossentropy binary_focal_crossentropy "
-    "categorical_crossentropy categorical_focal_crossentropy sparse_categorical_crossentropy categorical_hinge hinge "
-    "squared_hinge huber poisson log_cosh log_cosh_error logcosh kl_divergence mean_absolute_error "
-    "mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error root_mean_squared_error "
-    "false_positives false_negatives ctc".split()
-)
+# Names as Keras 3 logs them. A name that is a loss here and its opposite, a metric, there (cosine_similarity, dice,
+# tversky) is in neither list: guessing wrong would search for the worst model. Keras Tuner 1.4 minimises every metric
+# that it does not list, f1_score and r2_score among them.
+_MAX_NAMES = """
+    acc accuracy binary_accuracy categorical_accuracy sparse_categorical_accuracy top_k_categorical_accuracy
+    sparse_top_k_categorical_accuracy true_positives true_negatives precision recall auc sensitivity_at_specificity
+    specificity_at_sensitivity precision_at_recall recall_at_precision f1_score fbeta_score f_beta_score r2_score
+    io_u iou binary_io_u binary_iou mean_io_u mean_iou one_hot_io_u one_hot_iou one_hot_mean_io_u one_hot_mean_iou
+    concordance_correlation pearson_correlation
+"""
+_MIN_NAMES = """
+    loss ce crossentropy bce mse mae mape msle kld rmse binary_crossentropy binary_focal_crossentropy
+    categorical_crossentropy categorical_focal_crossentropy sparse_categorical_crossentropy categorical_hinge hinge
+    squared_hinge huber poisson log_cosh log_cosh_error logcosh kl_divergence mean_absolute_error
+    mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error root_mean_squared_error
+    false_positives false_negatives ctc
+"""
+_MAX = frozenset(_MAX_NAMES.split())
+_MIN = frozenset(_MIN_NAMES.split())
+#: Where a class's name has an underscore as a metric: MeanSquaredError, R2Score.
 _CLASSES = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -55,8 +58,8 @@ def infer_direction(name: str) -> Direction | None:
 class Objective:
     """The metric `name`, to be minimised (`"min"`) or maximised (`"max"`).
 
-    A score is a float; None, NaN and the infinities mean that there is none, and are worse than any that is: JSON has no
-    form for them, and a search that is read back must decide as it did.
+    A score is a float; None, NaN and the infinities mean that there is none, and are worse than any that is: JSON has
+    no form for them, and a search that is read back must decide as it did.
     """
 
     name: str

@@ -8,6 +8,7 @@ drops the 1.0 of `Float(0, 1, step=0.2)`, against its documentation), and no val
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar, overload
 
@@ -19,6 +20,19 @@ SAMPLINGS = ("linear", "log", "reverse_log")
 
 #: How far from a step, in steps, a value still counts as on it.
 ROUNDING = 1e-8
+
+
+def _whole_steps(steps: float) -> int:
+    return math.floor(steps * (1 + 4 * sys.float_info.epsilon) + ROUNDING)
+
+
+def _real(value: Any) -> int | float | None:
+    try:
+        known = plain(value, "value")
+    except UsageError:
+        return None
+    return None if isinstance(known, str) else known
+
 
 N = TypeVar("N", int, float)
 
@@ -111,8 +125,8 @@ class Numeric(HyperParameter):
     def _steps(self) -> int:
         assert self.step is not None
         if self.sampling == "linear":
-            return math.floor((self.max_value - self.min_value) / self.step + ROUNDING) + 1
-        return math.floor(math.log(self.max_value / self.min_value, self.step) + ROUNDING) + 1
+            return _whole_steps((self.max_value - self.min_value) / self.step) + 1
+        return _whole_steps(math.log(self.max_value / self.min_value, self.step)) + 1
 
     def _at(self, index: int) -> float:
         assert self.step is not None
@@ -131,7 +145,7 @@ class Numeric(HyperParameter):
         value = min(max(value, self.min_value), self.max_value)
         match self.sampling:
             case "linear":
-                index: float = math.floor((value - self.min_value) / self.step + ROUNDING)
+                index: float = _whole_steps((value - self.min_value) / self.step)
             case "log":
                 index = math.log(value / self.min_value, self.step)
             case _:
@@ -139,14 +153,22 @@ class Numeric(HyperParameter):
         return min(max(index, 0), self._steps() - 1)
 
     def accepts(self, value: Any) -> bool:
-        if isinstance(value, str) or not self.min_value <= value <= self.max_value:
+        number = _real(value)
+        if number is None or not self.min_value <= number <= self.max_value:
             return False
-        return self.step is None or math.isclose(self._at(round(self._index(value + 0.0))), value, rel_tol=1e-9)
+        return self.step is None or any(
+            math.isclose(self._at(index), number, rel_tol=1e-9, abs_tol=ROUNDING * self.step)
+            for index in self._beside(number)
+        )
+
+    def _beside(self, value: float) -> tuple[int, int]:
+        """The steps on both sides of `value`."""
+        lower = int(self._index(value))
+        return lower, min(lower + 1, self._steps() - 1)
 
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "default": self._default,
             "min_value": self.min_value,
             "max_value": self.max_value,
             "step": self.step,
@@ -234,9 +256,11 @@ class Int(Numeric):
         return steps
 
     def accepts(self, value: Any) -> bool:
-        if isinstance(value, str):
-            return False
-        return value == int(value) and int(value) in self.support
+        number = _real(value)
+        return number is not None and int(number) == number and int(number) in self.support
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "default": self._default}
 
     def __repr__(self) -> str:
         return (
