@@ -53,7 +53,9 @@ def _enumerate(value: str, gpus: Sequence[Gpu]) -> tuple[set[str], str | None]:
 
 
 def _cuda_entry(entry: str, gpus: Sequence[Gpu]) -> str | None:
-    boards = sorted((gpu for gpu in gpus if gpu.mig_parent is None), key=lambda gpu: (gpu.pci_bus_id or "", gpu.index))
+    boards = [gpu for gpu in gpus if gpu.mig_parent is None]
+    if all(gpu.pci_bus_id for gpu in boards):  # an ill one may not tell; NVML lists by bus anyway
+        boards.sort(key=lambda gpu: gpu.pci_bus_id or "")
     if entry.isdecimal():
         number = int(entry)
         return _first_of(boards[number], gpus) if number < len(boards) else None
