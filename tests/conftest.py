@@ -96,7 +96,7 @@ def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("no C compiler (cc) to build the test driver with")
     folder = tmp_path_factory.mktemp("nvml")
     built = folder / "libnvidia-ml.so.1"
-    command = [compiler, "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(built), str(_DRIVER), "-lpthread"]
+    command = [compiler, "-shared", "-fPIC", "-O1", "-Wall", "-o", str(built), str(_DRIVER), "-lpthread"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return folder

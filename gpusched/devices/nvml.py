@@ -111,7 +111,9 @@ class Nvml:
             yield Gpu(index=index, uuid=self._uuids.get(index, ""), refused=str(broken))
             return
         if _mig_on(handle):
-            why = f"MIG mode is on: its {len(slices)} slices are used" if slices else "MIG mode is on, without a slice"
+            why = (
+                f"MIG mode is on: its slices ({len(slices)}) are used" if slices else "MIG mode is on, without a slice"
+            )
             board = replace(board, refused=board.refused or why)
         yield board
         yield from slices

@@ -34,7 +34,7 @@ def restrict(gpus: Sequence[Gpu], environ: Mapping[str, str]) -> tuple[tuple[Gpu
     if wrong is not None:
         notes.append(f"{VARIABLE}={value}: no GPU is called {wrong!r}; as in CUDA, it and what follows it is ignored")
     numbered = any(entry.strip().isdecimal() for entry in value.split(","))
-    alike = len({gpu.name for gpu in gpus if gpu.mig_parent is None}) < 2
+    alike = len({gpu.name for gpu in gpus if gpu.mig_parent is None and gpu.uuid}) < 2
     if numbered and not alike and environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":
         notes.append(f"{VARIABLE}={value}: read in PCI bus order, as nvidia-smi counts; UUIDs leave no doubt")
     return marked, tuple(notes)

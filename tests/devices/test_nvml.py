@@ -176,7 +176,7 @@ def test_mig_slices(fake_nvml):
     )
     fake_nvml.add()
     board, one, two, other = fake_nvml.inventory().gpus
-    assert (board.label, board.refused) == ("0", "MIG mode is on: its 2 slices are used")
+    assert (board.label, board.refused) == ("0", "MIG mode is on: its slices (2) are used")
     assert (one.label, one.uuid, one.free_bytes, one.mig_parent) == ("0:0", "MIG-one", 4 * GIB, uuid(0))
     assert (two.label, two.uuid, two.free_bytes, two.mig_instance) == ("0:2", "MIG-two", 10 * GIB, (3, 1))
     assert (two.cores, two.utilisation, two.refused) == ((4, 5), None, None)

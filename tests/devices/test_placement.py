@@ -151,7 +151,7 @@ def test_exclusive_gpu_takes_one():
 
 def test_slices_are_devices():
     """MIG slices are pinned by their own UUIDs; their GPU is not used beside them."""
-    board = gpu(0, refused="MIG mode is on: its 2 slices are used")
+    board = gpu(0, refused="MIG mode is on: its slices (2) are used")
     slices = [
         Gpu(index=0, uuid=f"MIG-{place}", mig_parent="GPU-0", mig_index=place, free_bytes=(place + 1) * GIB)
         for place in range(2)

@@ -11,7 +11,7 @@ PLAIN = tuple(
     for index, uuid in enumerate(["GPU-aa11", "GPU-aa22", "GPU-bb33", "GPU-cc44"])
 )
 SLICED = (
-    Gpu(index=0, uuid="GPU-aa11", refused="MIG mode is on: its 2 slices are used"),
+    Gpu(index=0, uuid="GPU-aa11", refused="MIG mode is on: its slices (2) are used"),
     Gpu(index=0, uuid="MIG-1111", mig_parent="GPU-aa11", mig_index=0, mig_instance=(7, 0)),
     Gpu(index=0, uuid="MIG-1122", mig_parent="GPU-aa11", mig_index=2, mig_instance=(9, 0)),
     Gpu(index=1, uuid="GPU-bb33"),
