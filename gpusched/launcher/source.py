@@ -1,0 +1,67 @@
+"""Where the user's code comes from, and how a process loads it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpusched.launcher.protocol import Load
+
+if TYPE_CHECKING:
+    from gpusched.trial.task import Task
+
+
+def load_task(source: Load) -> Task:
+    """Executes the script, or rebuilds what the caller pickled. Raises UsageError where that fails."""
+    if source.script is not None:
+        from gpusched.trial.task import load_script
+
+        return load_script(Path(source.script), source.argv)
+    assert source.pickled_fd is not None
+    from gpusched.launcher.transport import unpack
+    from gpusched.trial.task import Task
+
+    value = unpack(source.pickled_fd)
+    for entry in value.pop("path", []):
+        if entry not in sys.path:
+            sys.path.append(entry)
+    return Task(value["tuner"], tuple(value["args"]), dict(value["kwargs"]))
+
+
+def import_framework() -> None:
+    """Imports Keras, so that every fork has it; wakes no runtime."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras  # noqa: F401
+
+
+def unforkable() -> str | None:
+    """What in this process would not survive a fork; None where all is well.
+
+    A started TensorFlow, JAX or CUDA runtime has threads and locks that a child inherits half:
+    it would hang, or see no GPU.
+    """
+    context = sys.modules.get("tensorflow.python.eager.context")
+    started = getattr(context, "_context", None)
+    if started is not None and getattr(started, "_initialized", False):
+        return "it started TensorFlow's runtime"
+    bridge = sys.modules.get("jax._src.xla_bridge")
+    if bridge is not None and getattr(bridge, "_backends", None):
+        return "it started JAX's runtime"
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        return "it started torch's CUDA runtime"
+    import threading
+
+    others = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if others:
+        return f"it started threads ({', '.join(others)})"
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{fd}")
+        except OSError:
+            continue  # The listing's own descriptor is gone by now.
+        if target.startswith("/dev/nvidia"):
+            return f"it opened {target}"
+    return None
