@@ -1,0 +1,33 @@
+"""The algorithms alone, without processes or files: ask for a job, tell how it went.
+
+>>> oracle = Hyperband(hp, Objective("val_loss", "min"), max_epochs=27, factor=3, seed=0)
+>>> job = oracle.ask()
+>>> oracle.tell(job, [0.9])
+"""
+
+from gpusched.oracles.base import Answer, Done, Job, Oracle, Place, Plan, RungState, Scores, Wait
+from gpusched.oracles.hyperband import Hyperband
+from gpusched.oracles.single import GridSearch, RandomSearch
+
+#: By the name that the command line knows them by.
+ORACLES: dict[str, type[Oracle]] = {
+    "hyperband": Hyperband,
+    "random": RandomSearch,
+    "grid": GridSearch,
+}
+
+__all__ = [
+    "ORACLES",
+    "Answer",
+    "Done",
+    "GridSearch",
+    "Hyperband",
+    "Job",
+    "Oracle",
+    "Place",
+    "Plan",
+    "RandomSearch",
+    "RungState",
+    "Scores",
+    "Wait",
+]

@@ -1,0 +1,108 @@
+"""Algorithms that train every trial in full: random search, grid search.
+
+One bracket of one rung. Knows how many trials there are and where their values come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from gpusched.errors import UsageError
+from gpusched.hyperparameters import HyperParameters
+from gpusched.objective import Objective
+from gpusched.oracles.base import Plan
+from gpusched.oracles.hyperband import Brackets
+from gpusched.oracles.samplers import GridSampler, RandomSampler, Sampler
+
+#: Trials in a search that nothing else limits.
+_MANY = 1_000_000_000
+
+
+class FullTraining(Brackets):
+    """Every job is 0 … max_epochs; ``max_trials=None`` goes on until the configurations are used up, or for ever."""
+
+    def __init__(
+        self,
+        hyperparameters: HyperParameters,
+        objective: Objective | Sequence[Objective],
+        max_epochs: int,
+        *,
+        max_trials: int | None,
+        seed: int,
+        sampler: Sampler,
+        initial: Iterable[Mapping[str, Any]],
+    ) -> None:
+        if not isinstance(max_epochs, int) or max_epochs < 1:
+            raise UsageError(f"max_epochs: {max_epochs!r} is not a number of epochs; give an integer of at least 1")
+        super().__init__(
+            hyperparameters,
+            objective,
+            table=[(0, [(_MANY, max_epochs)])],
+            iterations=1,
+            max_epochs=max_epochs,
+            max_trials=max_trials,
+            seed=seed,
+            sampler=sampler,
+            initial=initial,
+        )
+
+    def plan(self) -> Plan:
+        plan = super().plan()
+        return msgspec.structs.replace(plan, trials=None, epochs=None) if self._limit == _MANY else plan
+
+
+class RandomSearch(FullTraining):
+    """``max_trials`` configurations at random, each trained for ``max_epochs``."""
+
+    def __init__(
+        self,
+        hyperparameters: HyperParameters,
+        objective: Objective | Sequence[Objective],
+        max_epochs: int = 1,
+        max_trials: int | None = 10,
+        *,
+        seed: int = 0,
+        initial: Iterable[Mapping[str, Any]] = (),
+    ) -> None:
+        super().__init__(
+            hyperparameters,
+            objective,
+            max_epochs,
+            max_trials=max_trials,
+            seed=seed,
+            sampler=RandomSampler(),
+            initial=initial,
+        )
+
+
+class GridSearch(FullTraining):
+    """Every configuration of the grid, in the order of the space, the last hyperparameter moving fastest.
+
+    A range without step stands on the grid with ten values, evenly spread in probability (as in Keras Tuner).
+    """
+
+    def __init__(
+        self,
+        hyperparameters: HyperParameters,
+        objective: Objective | Sequence[Objective],
+        max_epochs: int = 1,
+        max_trials: int | None = None,
+        *,
+        seed: int = 0,
+        initial: Iterable[Mapping[str, Any]] = (),
+    ) -> None:
+        super().__init__(
+            hyperparameters,
+            objective,
+            max_epochs,
+            max_trials=max_trials,
+            seed=seed,
+            sampler=GridSampler(),
+            initial=initial,
+        )
+
+    def _most_distinct(self) -> int | None:
+        return self.space.distinct(grid=True)
