@@ -1,0 +1,1 @@
+"""Commands that look at a search and its machine, and change nothing."""

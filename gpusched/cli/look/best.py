@@ -1,0 +1,65 @@
+"""gpusched best"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from gpusched.cli.options import json_option, print_json, run_argument
+from gpusched.storage.rundir import RunDir
+
+
+@click.command("best")
+@run_argument
+@click.option("-n", "--number", type=click.IntRange(min=1), default=10, show_default=True, help="How many.")
+@json_option
+def command(run: RunDir, number: int, as_json: bool) -> int:
+    """The best trials with their values.
+
+    Those trained further stand before the others, then the better score: scores after 3 epochs and after 27
+    cannot be compared. A trial's score is that of its best epoch.
+    """
+    from gpusched.runtime.reader import Run
+    from gpusched.ui import words
+    from gpusched.ui.facts import finished_trial
+
+    opened = Run.open(run.path)
+    oracle = opened.search.oracle
+    objective = oracle.objectives[0]
+    found = [best for trial in oracle.rank()[:number] if (best := finished_trial(oracle, trial)) is not None]
+    if as_json:
+        rows: list[dict[str, Any]] = [
+            {
+                "trial": best.trial,
+                "score": best.score,
+                "epoch": best.epoch,
+                "budget": best.budget,
+                "values": best.values,
+                "checkpoint": str(opened.dir.trial(best.trial).best),
+            }
+            for best in found
+        ]
+        facts = {"run": str(run.path), "objective": objective.name, "direction": objective.direction, "trials": rows}
+        print_json(facts)
+        return 0
+    if not found:
+        click.echo(f"{run.name}: no trial has completed yet")
+        return 0
+    budgets = sorted({best.budget for best in found}, reverse=True)
+    order = "highest first" if objective.direction == "max" else "lowest first"
+    by = (
+        f"by epochs trained ({', '.join(map(str, budgets))}), then {objective.name}"
+        if len(budgets) > 1
+        else (f"by {objective.name} over {words.plural(budgets[0], 'epoch')}")
+    )
+    click.echo(f"{run.name}: the best {len(found)} of {len(oracle.scores)} finished trials, {by}, {order}")
+    for place, best in enumerate(found, 1):
+        click.echo(
+            f"\n{place:3}. trial {best.trial}   {objective.name} {words.score(best.score)}   "
+            f"epoch {best.epoch} of {best.budget}"
+        )
+        width = max((len(words.clean(name)) for name in best.values), default=0)
+        for name, value in best.values.items():
+            click.echo(f"     {words.clean(name):<{width}}  {words.value(value)}")
+    return 0

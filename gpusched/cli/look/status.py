@@ -1,0 +1,59 @@
+"""gpusched status"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gpusched.cli.options import json_option, print_json, run_argument
+from gpusched.errors import UsageError
+from gpusched.storage.rundir import RunDir
+
+if TYPE_CHECKING:
+    from gpusched.runtime.reader import Run
+
+
+@click.command("status")
+@run_argument
+@click.option("-w", "--watch", is_flag=True, help="Keep showing it, until the search ends or Ctrl-C.")
+@json_option
+def command(run: RunDir, watch: bool, as_json: bool) -> int:
+    """Trials, rungs, devices, best so far, time left, failures with their reasons."""
+    from gpusched.runtime.reader import Run
+    from gpusched.storage.lock import holder
+
+    opened = Run.open(run.path)
+    pid = holder(run.lock)
+    if watch and as_json:
+        raise UsageError("--watch and --json: take one; `gpusched status --json` may be asked again and again")
+    if watch and pid is not None:
+        return _watch(opened)
+    if as_json:
+        from gpusched.ui.status import as_dict
+
+        print_json(as_dict(opened, pid))
+        return 0
+    from rich.console import Console
+
+    from gpusched.ui.status import page
+
+    Console(highlight=False).print(page(opened, pid))
+    return 0
+
+
+def _watch(run: Run) -> int:
+    from gpusched.storage.lock import holder
+    from gpusched.ui.live import follow
+    from gpusched.ui.plain import follow_lines
+    from gpusched.ui.terminal import Output
+
+    output = Output(sys.stdout)
+    keywords: dict[str, Any] = {"alive": lambda: holder(run.dir.lock) is not None, "sleep": time.sleep}
+    if output.is_terminal:
+        follow(run, output, **keywords, hint="Ctrl-C leaves; the search runs on")
+    else:
+        follow_lines(run, output, **keywords)
+    return 0

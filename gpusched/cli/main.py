@@ -1,0 +1,155 @@
+"""The entry point: which command is where, and what an error looks like to a person.
+
+Imports no command before it is asked for, so that `gpusched --help` and shell completion answer at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+if sys.version_info < (3, 11):  # noqa: UP036  # what pip refuses to install can still be run from a checkout
+    sys.exit("gpusched: needs Python 3.11 or newer, this is " + sys.version.split()[0])
+if not sys.platform.startswith("linux"):
+    sys.exit("gpusched: needs Linux, this is " + sys.platform)
+
+import click
+
+from gpusched.errors import GpuschedError, UsageError
+
+#: Command: its module and its line in `gpusched --help` (here, so that the help imports nothing).
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("search.run", "Start a search, or carry on where it stopped."),
+    "attach": ("search.attach", "Show a running search live again."),
+    "plan": ("search.plan", "What a search will do, without training."),
+    "devices": ("look.devices", "Every GPU and CPU slot, and why one is not used."),
+    "status": ("look.status", "Trials, rungs, devices, best so far, time left."),
+    "logs": ("look.logs", "What trials print."),
+    "top": ("look.top", "A running search in full screen."),
+    "best": ("look.best", "The best trials with their values."),
+    "report": ("look.report", "One self-contained HTML page."),
+    "export": ("look.export", "Every trial and epoch, as CSV, JSON or TensorBoard files."),
+    "verify": ("look.verify", "Check every decision and file against the journal."),
+    "stop": ("steer.stop", "Stop a search, or some of its trials."),
+    "pause": ("steer.pause", "Free the devices for a while."),
+    "resume": ("steer.resume", "Go on after a pause."),
+    "set": ("steer.set", "Change the cap of trials per GPU, or the time."),
+    "completion": ("completion", "Print the completion script of your shell."),
+}
+
+
+class Commands(click.Group):
+    """Imports a command when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"gpusched.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            hint = f"; to run a script: gpusched run {args[0]}" if args[0].endswith(".py") else ""
+            raise click.UsageError(f"there is no command {args[0]!r}, only {', '.join(COMMANDS)}{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+def _version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"gpusched {version('gpusched')}")
+        ctx.exit()
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Print the version."
+)
+def cli() -> None:
+    """Tunes Keras models on every GPU of this machine.
+
+    RUN is a run directory or its name under runs/; left out, it is the newest you ran.
+    """
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs a command and exits: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a name is no reason to fail
+    code = _run(argv)
+    # A reader that left early (`| head`) shows here at the latest, and again when the interpreter flushes.
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        _mute(sys.stdout)
+        code = code or 1
+    sys.exit(code)
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    try:
+        answer: Any = cli.main(args=argv, prog_name="gpusched", standalone_mode=False)
+        return answer if isinstance(answer, int) else 0
+    except click.exceptions.Exit as done:
+        return int(done.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+        return 2
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "gpusched"
+        return _complain(f"{error.format_message().rstrip('.')}; `{path} --help` shows what there is", 2)
+    except click.ClickException as error:
+        return _complain(error.format_message(), error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except UsageError as error:
+        return _complain(str(error), 2)
+    except GpuschedError as error:
+        return _complain(str(error), 1)
+    except BrokenPipeError:
+        _mute(sys.stdout)
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        if error.errno == errno.EIO:  # the terminal is gone: nobody reads this
+            _mute(sys.stdout)
+            return 129
+        if error.filename is None:
+            raise
+        return _complain(f"{os.fsdecode(error.filename)}: {error.strerror}", 1)
+
+
+def _complain(text: str, code: int) -> int:
+    from gpusched.ui.words import clean
+
+    with contextlib.suppress(OSError, ValueError):
+        print(f"gpusched: {clean(text)}", file=sys.stderr, flush=True)
+    return code
+
+
+def _mute(stream: Any) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+
+
+if __name__ == "__main__":
+    main()

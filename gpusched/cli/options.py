@@ -1,0 +1,97 @@
+"""Arguments and options that several commands share, and how they print facts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from gpusched.storage.rundir import RunDir, find_run
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: Exit codes: SIGPIPE's and SIGINT's are the shell's convention.
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, or a number with a unit: 90, 45m, 2h, 1h30m, 1.5d."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, int | float):
+            return float(value)
+        text = str(value).replace(" ", "").lower()
+        parts = re.findall(r"(\d+(?:\.\d*)?|\.\d+)(min|[smhd]?)", text)
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+        if "".join(number + unit for number, unit in parts) != text or seconds <= 0:
+            self.fail(f"{value!r} is not a time: give seconds, or for example 45m, 2h, 1h30m", param, ctx)
+        return seconds
+
+
+class RunArgument(click.ParamType[RunDir]):
+    """A run directory by path, or by name under runs/."""
+
+    name = "RUN"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> RunDir:
+        return value if isinstance(value, RunDir) else find_run(str(value))
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        from pathlib import Path
+
+        from click.shell_completion import CompletionItem
+
+        names = [search.parent.name for search in Path("runs").glob("*/search.json")]
+        found = [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
+        return found or [CompletionItem(incomplete, type="dir")]
+
+
+def run_argument(function: F) -> F:
+    """`[RUN]`: the function gets a RunDir, the newest one where nothing is named."""
+    return click.argument("run", type=RunArgument(), required=False, callback=_newest)(function)
+
+
+def _newest(ctx: click.Context, param: click.Parameter, value: RunDir | None) -> RunDir | None:
+    return find_run(None) if value is None and not ctx.resilient_parsing else value
+
+
+def run_and_trials(function: F) -> F:
+    """`[RUN] [TRIAL ...]`: arguments of digits are trials; the function gets `run` and `trials`."""
+
+    def split(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> tuple[RunDir, list[int]] | None:
+        if ctx.resilient_parsing:
+            return None
+        trials = [int(word) for word in given if word.isdecimal()]
+        named = [word for word in given if not word.isdecimal()]
+        if len(named) > 1:
+            raise click.UsageError(f"one RUN at a time, not {', '.join(named)}; trials are numbers", ctx)
+        return find_run(named[0] if named else None), trials
+
+    return click.argument("targets", nargs=-1, callback=split, metavar="[RUN] [TRIAL]...")(function)
+
+
+def json_option(function: F) -> F:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(function)
+
+
+def print_json(facts: Any) -> None:
+    """Facts of plain types as JSON of two spaces; NaN and infinity as null."""
+    import msgspec
+
+    click.echo(msgspec.json.format(msgspec.json.encode(facts), indent=2).decode())
+
+
+def known_trials(run: RunDir, trials: list[int]) -> list[int]:
+    """The same ids, once each. Raises UsageError for one that the run does not have."""
+    from gpusched.errors import UsageError
+
+    there = set(run.trial_ids())
+    for trial in trials:
+        if trial not in there:
+            span = f"it has trials {min(there)} to {max(there)}" if there else "none has started yet"
+            raise UsageError(f"{run.name}: there is no trial {trial}; {span}")
+    return list(dict.fromkeys(trials))

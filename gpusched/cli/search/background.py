@@ -1,0 +1,108 @@
+"""`gpusched run -d`: the same command in a session of its own, and how its start is reported.
+
+The background process says over a pipe which run directory it works on; until then its output is kept
+in an unnamed file, and if it ends before that, its error becomes the foreground's.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gpusched.core.commands import AnyCommand
+from gpusched.core.events import AnyEvent
+from gpusched.core.search import Search
+from gpusched.storage.rundir import RunDir
+from gpusched.ui.plain import PlainView
+from gpusched.ui.terminal import Output
+
+if TYPE_CHECKING:
+    from gpusched.runtime.reader import Run
+
+
+def start(argv: list[str]) -> int:
+    """Runs `gpusched ARGV` in the background; returns the exit code of the foreground."""
+    reading, writing = os.pipe()
+    at = argv.index("run") + 1
+    words = [*argv[:at], "--report-fd", str(writing), *argv[at:]]
+    with tempfile.TemporaryFile() as output:
+        child = subprocess.Popen(
+            # -P: the folder one stands in is not to shadow the packages of this Python.
+            [sys.executable, "-P", "-m", "gpusched.cli", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=[writing],
+            start_new_session=True,
+        )
+        os.close(writing)
+        try:
+            with open(reading, "rb") as pipe:
+                path = os.fsdecode(pipe.read())
+        except KeyboardInterrupt:
+            os.killpg(child.pid, signal.SIGTERM)
+            child.wait()
+            return 130
+        if not path:
+            code = child.wait()
+            output.seek(0)
+            sys.stderr.write(output.read().decode(errors="replace"))
+            return code if code > 0 else 1
+    click.echo(f"{path} runs in the background (process {child.pid})")
+    name = shown(Path(path))
+    click.echo(f"gpusched attach {name}    show it live\ngpusched logs -f {name}   follow its trials")
+    click.echo(f"gpusched stop {name}      stop it, to be carried on later")
+    return 0
+
+
+def shown(path: Path) -> str:
+    """The shortest way to name a path from here, quoted for a shell."""
+    import shlex
+
+    relative = os.path.relpath(path)
+    return shlex.quote(relative if len(relative) < len(str(path)) else str(path))
+
+
+class BackgroundView:
+    """Plain lines to RUN/scheduler.log, and the run directory to whoever started this process."""
+
+    def __init__(self, report_fd: int) -> None:
+        self._report_fd = report_fd
+        os.set_inheritable(report_fd, False)
+        self._plain = PlainView(Output(sys.stdout))
+
+    def message(self, text: str) -> None:
+        self._plain.message(text)
+
+    def started(self, run: RunDir) -> None:
+        sys.stdout.flush()
+        log = os.open(run.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        _copy(sys.stdout.fileno(), log)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.close(log)
+        self._plain.started(run)
+        try:
+            os.write(self._report_fd, os.fsencode(run.path))
+        except BrokenPipeError:
+            pass  # Whoever started this was killed meanwhile: the search goes on.
+        finally:
+            os.close(self._report_fd)
+
+    def event(self, event: AnyEvent, commands: list[AnyCommand], search: Search) -> None:
+        self._plain.event(event, commands, search)
+
+    async def show(self, run: Run) -> None:
+        await self._plain.show(run)
+
+
+def _copy(source: int, target: int) -> None:
+    """What was said before there was a log belongs into it."""
+    os.write(target, os.pread(source, 1 << 20, 0))

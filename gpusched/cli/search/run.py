@@ -1,0 +1,53 @@
+"""gpusched run SCRIPT"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gpusched.cli.search.options import given, search_options
+from gpusched.errors import UsageError
+
+
+@click.command("run", context_settings={"ignore_unknown_options": False})
+@click.argument("script", type=click.Path(path_type=Path))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS...]")
+@click.option("-d", "--detach", is_flag=True, help="Run in the background.")
+@click.option("--report-fd", type=int, hidden=True)
+@search_options
+def command(script: Path, arguments: tuple[str, ...], detach: bool, report_fd: int | None, **options: Any) -> int:
+    """Start the search of SCRIPT, or carry on where it stopped.
+
+    Options beat what the script says; arguments after -- are the script's own.
+    """
+    if not script.exists():
+        raise UsageError(f"{script}: there is no such file")
+    if script.is_dir():
+        raise UsageError(f"{script}: is a folder; name a Python script")
+    if detach:
+        from gpusched.cli.search.background import start
+
+        argv = sys.argv[1:] if len(sys.argv) > 1 else []
+        return start([word for word in argv[: _own(argv)] if word not in ("-d", "--detach")] + argv[_own(argv) :])
+    from gpusched.runtime.entry import run_script
+    from gpusched.ui.view import View, choose
+
+    view: View
+    if report_fd is not None:
+        from gpusched.cli.search.background import BackgroundView
+
+        view = BackgroundView(report_fd)
+    else:
+        view = choose()
+    asked = given(options)
+    if arguments:
+        asked["argv"] = list(arguments)
+    return run_script(script.absolute(), asked, view=view)
+
+
+def _own(argv: list[str]) -> int:
+    """Where the script's own arguments begin: a -d behind -- is not ours."""
+    return argv.index("--") if "--" in argv else len(argv)

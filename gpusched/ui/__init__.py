@@ -1,0 +1,1 @@
+"""What people see of a search: drawn from its events and files, here or in another process."""

@@ -1,0 +1,169 @@
+"""Facts as a block of lines: pure, from figures to a rich renderable for a given size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gpusched.core.search import Phase
+from gpusched.oracles.base import RungState
+from gpusched.ui import words
+from gpusched.ui.facts import Best, Facts, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a slot's trial uses: memory (the GPU's; on a CPU slot the process's) and time of the device."""
+
+    used_bytes: int | None = None
+    total_bytes: int | None = None
+    utilisation: float | None = None  #: 0 … 1; on a CPU slot, of its cores
+
+
+def bar(done: float, whole: float, width: int) -> Text:
+    """`━━━━━───`, in eighths of nothing: whole characters only, so that every font shows it."""
+    share = min(1.0, max(0.0, done / whole)) if whole else 0.0
+    filled = int(share * width)
+    return Text.assemble(("━" * filled, "green" if share >= 1 else "cyan"), ("─" * (width - filled), "bright_black"))
+
+
+def panel(facts: Facts, load: Mapping[int, Load], width: int, height: int, hint: str = "") -> RenderableType:
+    """The whole block. Narrow terminals get fewer columns, low ones fewer rows."""
+    head: list[RenderableType] = [title(facts), progress(facts, width), best(facts, width)]
+    rungs = rung_lines(facts.rungs)
+    room = height - len(head) - 4
+    rows = [row for row in facts.rows if row.trial is not None]
+    rows += [row for row in facts.rows if row.trial is None]
+    shown = rows[: max(1, room)]
+    if len(rungs) + len(shown) <= room:
+        head += rungs
+    tail: list[RenderableType] = []
+    if len(rows) > len(shown):
+        tail.append(Text(f"and {words.plural(len(rows) - len(shown), 'more slot')}", style="bright_black"))
+    if facts.trials_failed:
+        tail.append(
+            Text(f"{words.plural(facts.trials_failed, 'trial')} lost: `gpusched status` says why", style="yellow")
+        )
+    if hint:
+        tail.append(Text(hint, style="bright_black"))
+    return Group(Text(""), *head, Text(""), slots(facts, shown, load, width), *tail)
+
+
+def title(facts: Facts) -> Text:
+    left = f", about {words.duration(facts.seconds_left)} left" if facts.seconds_left is not None else ""
+    style = {Phase.RUNNING: "green", Phase.PAUSED: "yellow", Phase.STOPPING: "yellow", Phase.CLOSED: "bright_black"}
+    state = facts.phase.value if facts.phase is not Phase.CLOSED else (facts.ending or "not running")
+    return Text.assemble(
+        (words.clean(facts.name), "bold"),
+        ("  ", ""),
+        (words.clean(state), style[facts.phase]),
+        (f" for {words.duration(facts.seconds)}{left}" if facts.phase is not Phase.CLOSED else "", ""),
+    )
+
+
+def progress(facts: Facts, width: int) -> Text:
+    trials = f"{facts.trials_done} of {facts.trials_all}" if facts.trials_all else f"{facts.trials_done}"
+    epochs = f"{facts.epochs_done} of {facts.epochs_all}" if facts.epochs_all else f"{facts.epochs_done}"
+    line = Text.assemble(("trials  ", "bright_black"), f"{trials} done", ("   epochs  ", "bright_black"), epochs)
+    if facts.epochs_all and width >= 72:
+        line.append("  ")
+        line.append_text(bar(facts.epochs_done, facts.epochs_all, min(40, width - 50)))
+        line.append(f" {100 * facts.epochs_done // facts.epochs_all} %")
+    return line
+
+
+def best(facts: Facts, width: int) -> Text:
+    found = facts.best
+    if found is None:
+        return Text.assemble(
+            ("best    ", "bright_black"), (f"no epoch has reported {words.clean(facts.objective)} yet", "")
+        )
+    return Text.assemble(
+        ("best    ", "bright_black"),
+        (f"{words.clean(facts.objective)} {words.score(found.score)}", "bold"),
+        f"  {how(found)}",
+        (f"  {words.values(found.values, 4)}" if width >= 60 else "", "bright_black"),
+    )
+
+
+def how(found: Best) -> str:
+    """`trial 17, epoch 9 of 27, bracket 3 rung 3`."""
+    place = f", {found.place}" if found.place else ""
+    training = "" if found.finished else ", still training"
+    return f"trial {found.trial}, epoch {found.epoch} of {found.budget}{place}{training}"
+
+
+def rung_lines(rungs: list[RungState]) -> list[Text]:
+    """One line a bracket that is at work: how full its rungs are."""
+    brackets: dict[tuple[int, int], list[RungState]] = {}
+    for rung in rungs:
+        brackets.setdefault((rung.iteration, rung.bracket), []).append(rung)
+    if len(rungs) < 2:
+        return []
+    lines = []
+    for (iteration, bracket), members in brackets.items():
+        if all(_settled(rung) >= rung.size for rung in members):
+            continue
+        line = Text.assemble((f"bracket {f'{iteration}.' if iteration else ''}{bracket} ", "bright_black"))
+        for rung in members:
+            full = _settled(rung) >= rung.size
+            line.append(f" {rung.stop_epoch} ep ", "bright_black")
+            line.append(f"{_settled(rung)}/{rung.size}", "green" if full else "cyan" if rung.trials else "bright_black")
+            line.append(" ")
+        lines.append(line)
+    return lines
+
+
+def _settled(rung: RungState) -> int:
+    return rung.finished + rung.failed + rung.missing
+
+
+def slots(facts: Facts, rows: list[Row], load: Mapping[int, Load], width: int) -> Table:
+    """One row a slot."""
+    wide, middling = width >= 96, width >= 64
+    measured = wide and any(row.slot in load for row in rows)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bright_black", pad_edge=False)
+    table.add_column("device", no_wrap=True)
+    table.add_column("trial", justify="right", no_wrap=True)
+    if wide:
+        table.add_column("place", no_wrap=True)
+    table.add_column("epoch", no_wrap=True)
+    if middling:
+        table.add_column(words.clean(facts.objective), justify="right", no_wrap=True)
+    if measured:
+        table.add_column("memory", justify="right", no_wrap=True)
+        table.add_column("load", justify="right", no_wrap=True)
+    table.add_column("left", justify="right", no_wrap=True)
+    for row in rows:
+        cells: list[RenderableType] = [words.clean(row.label)]
+        idle = row.trial is None
+        cells.append("–" if idle else str(row.trial))
+        if wide:
+            cells.append(row.rung)
+        cells.append(Text("idle", style="bright_black") if idle else _epochs(row, 16 if wide else 8 if middling else 0))
+        if middling:
+            cells.append("" if row.score is None else words.score(row.score))
+        if measured:
+            cells += _load(load.get(row.slot))
+        cells.append("" if row.seconds_left is None else words.duration(row.seconds_left))
+        table.add_row(*cells)
+    return table
+
+
+def _epochs(row: Row, width: int) -> Text:
+    count = f"{row.epoch}/{row.stop_epoch}"
+    if not width:
+        return Text(count)
+    return bar(row.epoch - row.start_epoch, row.stop_epoch - row.start_epoch, width).append(f" {count}", "default")
+
+
+def _load(load: Load | None) -> list[RenderableType]:
+    if load is None:
+        return ["", ""]
+    total = f" of {words.size(load.total_bytes)}" if load.total_bytes else ""
+    used = "" if load.used_bytes is None else f"{words.size(load.used_bytes)}{total}"
+    return [used, "" if load.utilisation is None else f"{100 * load.utilisation:.0f} %"]

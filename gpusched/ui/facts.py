@@ -1,0 +1,350 @@
+"""A search in figures: what the live view, `status`, `top` and the report have in common.
+
+Reads the state of the search and the trials' metrics; draws nothing. Estimates are marked as such.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpusched.core.events import SessionClosed, SessionOpened
+from gpusched.core.search import Phase, Search
+from gpusched.core.trial import FINAL, Trial, TrialState
+from gpusched.oracles.base import Oracle, RungState
+
+if TYPE_CHECKING:
+    from gpusched.runtime.reader import Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A slot, and the trial in it."""
+
+    slot: int
+    label: str
+    devices: tuple[str, ...]
+    trial: int | None = None
+    pid: int | None = None
+    rung: str = ""
+    start_epoch: int = 0
+    stop_epoch: int = 0
+    epoch: int = 0  #: reported by this trial
+    score: float | None = None  #: its best so far
+    seconds_left: float | None = None  #: estimated
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Best:
+    """The best trial so far, and how it came about."""
+
+    trial: int
+    score: float
+    epoch: int  #: where the score was reported
+    budget: int  #: epochs it has been trained for
+    finished: bool  #: False: nothing has finished yet, and this one is still in training
+    values: dict[str, Any]
+    place: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedTrial:
+    trial: int
+    state: str
+    reason: str
+    epochs: int
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """One look at a search."""
+
+    name: str
+    path: Path
+    algorithm: str
+    objective: str
+    direction: str
+    phase: Phase
+    ending: str | None  #: why it is stopping, or ended
+    code: int | None  #: the exit code of the newest session that ended
+    complete: bool
+    trials_done: int
+    trials_all: int | None  #: None: no end is set
+    trials_started: int
+    trials_failed: int
+    epochs_done: int
+    epochs_all: int | None
+    seconds: float  #: running time over all sessions
+    seconds_left: float | None  #: estimated
+    best: Best | None
+    rows: list[Row]
+    rungs: list[RungState]
+    failures: list[FailedTrial] = field(default_factory=list)
+
+    @property
+    def running(self) -> list[Row]:
+        return [row for row in self.rows if row.trial is not None]
+
+
+class Curves:
+    """The epochs that trials have reported, read again only where a file has changed."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._known: dict[int, tuple[tuple[int, int], list[dict[str, Any]]]] = {}
+
+    def of(self, trial: int) -> list[dict[str, Any]]:
+        path = self._run.dir.trial(trial).metrics
+        try:
+            stat = path.stat()
+        except OSError:
+            return []
+        stamp = (stat.st_mtime_ns, stat.st_size)
+        known = self._known.get(trial)
+        if known is None or known[0] != stamp:
+            known = self._known[trial] = (stamp, self._run.metrics(trial))
+        return known[1]
+
+    def changed_at(self, trial: int) -> float | None:
+        """When the newest epoch was reported, on the wall clock."""
+        known = self._known.get(trial)
+        return known[0][0] / 1e9 if known else None
+
+    def forget(self, keep: set[int]) -> None:
+        """Drops what nobody looks at any more, so that a long search does not fill the memory."""
+        for trial in self._known.keys() - keep:
+            del self._known[trial]
+
+
+class Observer:
+    """Looks at a run again and again."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.curves = Curves(run)
+
+    def look(self, wall: float | None = None, *, alive: bool = True) -> Facts:
+        """The search now. `wall` is seconds since 1970; `alive` says that a scheduler works on it."""
+        wall = time.time() if wall is None else wall
+        run, search = self.run, self.run.search
+        oracle = search.oracle
+        now = _running_seconds(run, wall) if alive else search.at
+        rows = self._rows(search, wall)
+        self.curves.forget({trial.id for trial in search.running})
+        best = best_of(oracle) or self._best_in_training(search)
+        done = sum(trial.state in FINAL for trial in search.trials.values())
+        failed = [trial for trial in search.trials.values() if trial.state in _LOST]
+        plan = oracle.plan()
+        epochs_done = sum(_epochs(trial, rows) for trial in search.trials.values())
+        left = remaining_epochs(oracle)
+        if left is not None:
+            left = max(0, left - sum(max(0, row.epoch - row.start_epoch) for row in rows))
+        closed = next((event for event in reversed(run.events) if isinstance(event, SessionClosed)), None)
+        closed_now = closed if search.phase is Phase.CLOSED else None
+        ending = search.ending.reason if search.ending else closed_now.reason if closed_now else None
+        return Facts(
+            name=run.dir.name,
+            path=run.dir.path,
+            algorithm=run.record.algorithm,
+            objective=oracle.objectives[0].name,
+            direction=oracle.objectives[0].direction,
+            phase=search.phase,
+            ending=ending,
+            code=closed_now.code if closed_now else None,
+            complete=bool(closed_now and closed_now.code == 0),
+            trials_done=done,
+            trials_all=plan.trials,
+            trials_started=len(search.trials),
+            trials_failed=len(failed),
+            epochs_done=epochs_done,
+            epochs_all=None if left is None else epochs_done + left,
+            seconds=now,
+            seconds_left=_seconds_left(search, rows, left, epochs_done, now, run.opened),
+            best=best,
+            rows=rows,
+            rungs=oracle.rungs(),
+            failures=[failed_trial(trial) for trial in sorted(failed, key=lambda trial: trial.id)],
+        )
+
+    def _rows(self, search: Search, wall: float) -> list[Row]:
+        by_slot = {trial.slot: trial for trial in search.running if trial.slot is not None}
+        rows = [
+            self._row(slot.index, slot.label, slot.devices, by_slot.get(slot.index), search, wall)
+            for slot in search.slots.slots.values()
+        ]
+        # Trials whose place was taken away train on beside the table.
+        rows += [
+            self._row(-1, "no slot", trial.devices, trial, search, wall)
+            for trial in search.running
+            if trial.slot is None
+        ]
+        return rows
+
+    def _row(
+        self, index: int, label: str, devices: tuple[str, ...], trial: Trial | None, search: Search, wall: float
+    ) -> Row:
+        label = label or f"slot {index}"
+        if trial is None:
+            return Row(slot=index, label=label, devices=devices)
+        lines = self.curves.of(trial.id)
+        epoch = int(lines[-1].get("epoch", 0)) if lines else 0
+        start, stop = trial.job.start_epoch, trial.job.stop_epoch
+        return Row(
+            slot=index,
+            label=label,
+            devices=devices,
+            trial=trial.id,
+            pid=trial.pid,
+            rung=place_words(search.oracle, trial.id),
+            start_epoch=start,
+            stop_epoch=stop,
+            epoch=max(epoch, start),
+            score=best_score(search.oracle, lines),
+            seconds_left=_trial_left(lines, epoch, stop, wall, self.curves.changed_at(trial.id)),
+        )
+
+    def _best_in_training(self, search: Search) -> Best | None:
+        """Before any trial has finished: the best epoch of those in training."""
+        oracle = search.oracle
+        objective = oracle.objectives[0]
+        found: Best | None = None
+        for trial in search.running:
+            lines = self.curves.of(trial.id)
+            score = best_score(oracle, lines)
+            if score is None or (found is not None and not objective.better(score, found.score)):
+                continue
+            epoch = next(int(line["epoch"]) for line in lines if line.get(objective.name) == score)
+            found = Best(
+                trial=trial.id,
+                score=score,
+                epoch=epoch,
+                budget=int(lines[-1]["epoch"]),
+                finished=False,
+                values=trial.values,
+                place=place_words(oracle, trial.id),
+            )
+        return found
+
+
+_LOST = frozenset({TrialState.FAILED, TrialState.STOPPED, TrialState.OVERSIZE})
+
+
+def failed_trial(trial: Trial) -> FailedTrial:
+    failure = trial.failure
+    reason = failure.message if failure else {"stopped": "stopped by hand"}.get(trial.state.value, trial.state.value)
+    if failure and failure.kind and failure.kind not in ("signal", "exit", "nan"):
+        reason = f"{failure.kind}: {reason}"
+    return FailedTrial(
+        trial=trial.id,
+        state=trial.state.value,
+        reason=reason,
+        epochs=trial.epochs,
+        traceback=failure.traceback if failure else "",
+    )
+
+
+def sign(oracle: Oracle) -> float:
+    """Turns an oracle's score, where lower is better, into the objective's value, and back."""
+    return -1.0 if oracle.objectives[0].direction == "max" else 1.0
+
+
+def best_score(oracle: Oracle, lines: list[dict[str, Any]]) -> float | None:
+    """The best objective among a trial's epochs."""
+    objective = oracle.objectives[0]
+    return objective.best(objective.of(line) for line in lines)
+
+
+def best_of(oracle: Oracle) -> Best | None:
+    """The best finished trial: of those trained furthest, the one with the best score."""
+    ranking = oracle.rank()
+    return finished_trial(oracle, ranking[0]) if ranking else None
+
+
+def finished_trial(oracle: Oracle, trial_id: int) -> Best | None:
+    """A trial that has finished a job; None where it never reported a finite score."""
+    trial = oracle.trials[trial_id]
+    if not math.isfinite(trial.score):
+        return None
+    return Best(
+        trial=trial_id,
+        score=sign(oracle) * trial.score,
+        epoch=trial.curve.index(trial.score) + 1,
+        budget=trial.budget,
+        finished=True,
+        values=trial.values,
+        place=place_words(oracle, trial_id),
+    )
+
+
+def place_words(oracle: Oracle, trial_id: int) -> str:
+    """`bracket 2 rung 1`; empty where the algorithm has one rung only."""
+    if not hasattr(oracle, "place") or len(oracle.rungs()) < 2:
+        return ""
+    place = oracle.place(trial_id)
+    words = f"bracket {place.bracket} rung {place.rung}"
+    return f"round {place.iteration} {words}" if place.iteration else words
+
+
+def remaining_epochs(oracle: Oracle) -> int | None:
+    """Epochs that are planned and not trained, as if nothing more failed; None without an end."""
+    plan = oracle.plan()
+    if plan.epochs is None:
+        return None
+    rungs = oracle.rungs()
+    opened = {(rung.iteration, rung.bracket) for rung in rungs}
+    left = sum(
+        max(0, rung.size - rung.finished - rung.failed - rung.missing) * (rung.stop_epoch - rung.start_epoch)
+        for rung in rungs
+    )
+    left += sum(
+        rung.trials * (rung.stop_epoch - rung.start_epoch)
+        for bracket in plan.brackets
+        if (bracket.iteration, bracket.bracket) not in opened
+        for rung in bracket.rungs
+    )
+    return left
+
+
+def _epochs(trial: Trial, rows: list[Row]) -> int:
+    if trial.state is TrialState.RUNNING:
+        return next((row.epoch for row in rows if row.trial == trial.id), trial.epochs)
+    return trial.epochs
+
+
+def _running_seconds(run: Run, wall: float) -> float:
+    opened: SessionOpened | None = run.opened
+    if opened is None or run.search.phase is Phase.CLOSED:
+        return run.search.at
+    return max(run.search.at, opened.at + wall - opened.wall)
+
+
+def _trial_left(
+    lines: list[dict[str, Any]], epoch: int, stop: int, wall: float, changed_at: float | None
+) -> float | None:
+    took = [float(line["seconds"]) for line in lines[-5:] if isinstance(line.get("seconds"), int | float)]
+    if not took:
+        return None
+    since = max(0.0, wall - changed_at) if changed_at is not None else 0.0
+    return max(0.0, sum(took) / len(took) * (stop - epoch) - since)
+
+
+def _seconds_left(
+    search: Search, rows: list[Row], left: int | None, done: int, now: float, opened: SessionOpened | None
+) -> float | None:
+    """From the slot-seconds that an epoch has cost so far, starts of processes included."""
+    if search.phase in (Phase.CLOSED, Phase.PAUSED):
+        return None
+    spent = sum(trial.seconds for trial in search.trials.values())
+    spent += sum(max(0.0, now - trial.started_at) for trial in search.running if trial.started_at is not None)
+    by_work: float | None = None
+    if left is not None and done > 0 and len(search.slots):
+        longest = max((row.seconds_left or 0.0 for row in rows), default=0.0)
+        by_work = max(left * spent / done / len(search.slots), longest)
+    if opened is not None and opened.max_time is not None:
+        by_time = max(0.0, opened.max_time - now)
+        return by_time if by_work is None else min(by_time, by_work)
+    return by_work

@@ -1,0 +1,182 @@
+"""One plain line an event: for logs of CI, files, and terminals that cannot be drawn on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from gpusched.core.commands import AnyCommand, Launch
+from gpusched.core.events import (
+    AnyEvent,
+    JobEnded,
+    PauseAsked,
+    ResumeAsked,
+    SessionClosed,
+    SessionOpened,
+    SlotsChanged,
+    StopAsked,
+    TimeExpired,
+    TrialStopAsked,
+)
+from gpusched.core.outcome import End
+from gpusched.core.search import Phase, Search
+from gpusched.core.trial import TrialState
+from gpusched.storage.rundir import RunDir
+from gpusched.ui import words
+from gpusched.ui.facts import Best, best_of, sign
+from gpusched.ui.terminal import Output
+
+if TYPE_CHECKING:
+    from gpusched.runtime.reader import Run
+
+
+class Teller:
+    """Puts events into words, one line each; none for those that are of no interest to people."""
+
+    def __init__(self) -> None:
+        self._best: Best | None = None
+
+    def lines(self, event: AnyEvent, commands: list[AnyCommand], search: Search) -> list[str]:
+        told = self._tell(event, search)
+        lines = [told] if told else []
+        lines += [self._launched(command, search) for command in commands if isinstance(command, Launch)]
+        return [f"[{words.clock(event.at)}] {line}" for line in lines]
+
+    def launched(self, at: float, launch: Launch, search: Search) -> list[str]:
+        return [f"[{words.clock(at)}] {self._launched(launch, search)}"]
+
+    def _tell(self, event: AnyEvent, search: Search) -> str | None:
+        match event:
+            case SessionOpened():
+                slots = words.plural(len(event.slots), "slot")
+                labels = ", ".join(slot.label for slot in event.slots[:8]) + (", …" if len(event.slots) > 8 else "")
+                again = f", session {search.sessions}: carries on" if search.sessions > 1 else ""
+                return f"search on {slots} ({labels}){again}"
+            case SessionClosed():
+                return f"search ended: {words.clean(event.reason)}"
+            case SlotsChanged():
+                return f"devices changed: {words.plural(len(event.slots), 'slot')} now"
+            case TimeExpired():
+                return "max_time is used: running trials end their epoch"
+            case StopAsked():
+                return f"{words.clean(event.reason)}: running trials " + (
+                    "are killed" if event.now else "end their epoch; once more kills them"
+                )
+            case TrialStopAsked():
+                return f"trial {event.trial}: stopped by hand"
+            case PauseAsked():
+                return "paused: running trials " + ("are stopped" if event.now else "end their epoch")
+            case ResumeAsked():
+                return "resumed" if search.phase is Phase.RUNNING else None
+            case JobEnded():
+                return self._ended(event, search)
+            case _:
+                return None
+
+    def _launched(self, launch: Launch, search: Search) -> str:
+        slot = search.slots.slots.get(launch.slot)
+        where = slot.label if slot and slot.label else f"slot {launch.slot}"
+        epochs = f"epochs {launch.start_epoch + 1} to {launch.stop_epoch}"
+        again = "" if launch.attempt == 1 else ", goes on" if launch.start_epoch else ", again"
+        given = f": {words.values(launch.values, 4)}" if launch.attempt == 1 else ""
+        return f"trial {launch.trial}: {epochs} on {where}{again}{given}"
+
+    def _ended(self, event: JobEnded, search: Search) -> str | None:
+        trial = search.trials.get(event.trial)
+        if trial is None:
+            return None
+        oracle = search.oracle
+        objective = oracle.objectives[0]
+        why = words.first_line(event.failure.message) if event.failure else ""
+        if event.failure and event.failure.kind not in ("", "signal", "exit", "nan"):
+            why = f"{event.failure.kind}: {why}"
+        match event.end:
+            case End.COMPLETED:
+                seen = oracle.trials[trial.id]
+                score = words.score(sign(oracle) * seen.score)
+                early = ", stopped itself early" if event.stopped_early else ""
+                text = f"trial {trial.id}: {objective.name} {score} after {words.plural(event.epochs, 'epoch')}{early}"
+                best = best_of(oracle)
+                if best is not None and best.trial == trial.id and best != self._best:
+                    text += " (best so far)"
+                self._best = best
+                return text
+            case End.INTERRUPTED:
+                return f"trial {trial.id}: interrupted after {words.plural(event.epochs, 'epoch')}, goes on later"
+            case End.STOPPED:
+                return f"trial {trial.id}: stopped after {words.plural(event.epochs, 'epoch')}"
+            case End.OVERSIZE:
+                return f"trial {trial.id}: skipped, its model is larger than max_model_size"
+            case End.KILLED | End.FAILED | End.FATAL:
+                verb = "was killed" if event.end is End.KILLED else "failed"
+                retry = ", will be tried again" if trial.state in (TrialState.PENDING, TrialState.RUNNING) else ""
+                return f"trial {trial.id}: {verb}{': ' + why if why else ''}{retry}"
+
+
+class PlainView:
+    """A View of lines."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._teller = Teller()
+
+    def message(self, text: str) -> None:
+        self._output.line(words.clean(text))
+
+    def started(self, run: RunDir) -> None:
+        self._output.line(f"run directory: {run.path}")
+
+    def event(self, event: AnyEvent, commands: list[AnyCommand], search: Search) -> None:
+        for line in self._teller.lines(event, commands, search):
+            self._output.line(line)
+        if isinstance(event, SessionClosed):
+            self._output.line(summary(search))
+
+    async def show(self, run: Run) -> None:
+        await asyncio.Event().wait()
+
+
+def summary(search: Search) -> str:
+    """What came of it, in one line."""
+    best = best_of(search.oracle)
+    name = search.oracle.objectives[0].name
+    trials = words.plural(len(search.trials), "trial")
+    epochs = words.plural(sum(trial.epochs for trial in search.trials.values()), "epoch")
+    lost = sum(trial.state in (TrialState.FAILED, TrialState.STOPPED) for trial in search.trials.values())
+    failed = f", {lost} failed" if lost else ""
+    head = f"{trials}{failed}, {epochs} in {words.duration(search.at)}"
+    if best is None:
+        return f"{head}; no trial has completed"
+    return (
+        f"{head}; best: trial {best.trial}, {name} {words.score(best.score)} "
+        f"at epoch {best.epoch} of {best.budget}: {words.values(best.values)}"
+    )
+
+
+#: How often a journal that another process writes is looked at.
+LOOK_SECONDS = 0.2
+
+
+def follow_lines(run: Run, output: Output, *, alive: Callable[[], bool], sleep: Callable[[float], None]) -> int | None:
+    """Tells what happens to a run that another process works on. Returns its exit code; None: it ended without one."""
+    teller, told = Teller(), len(run.launches)
+    while not output.lost:
+        going = alive()  # asked first: what is written before the end is read after it
+        events = run.update()
+        closed = None
+        for event in events:
+            for line in teller.lines(event, [], run.search):
+                output.line(line)
+            closed = event if isinstance(event, SessionClosed) else None
+        for at, launch in run.launches[told:]:
+            for line in teller.launched(at, launch, run.search):
+                output.line(line)
+        told = len(run.launches)
+        if closed is not None:
+            output.line(summary(run.search))
+            return closed.code
+        if not going:
+            return None
+        sleep(LOOK_SECONDS)
+    return None

@@ -1,0 +1,192 @@
+"""A search's state as a page to read, and as a dict for programs."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from gpusched.core.search import Phase
+from gpusched.ui import words
+from gpusched.ui.draw import best, progress, rung_lines, slots
+from gpusched.ui.facts import Facts, Observer
+
+if TYPE_CHECKING:
+    from gpusched.devices import Inventory
+    from gpusched.runtime.reader import Run
+
+
+def carry_on(run: Run) -> str:
+    """The command that goes on with a run, as one types it here."""
+    where = os.path.relpath(run.dir.path)
+    path = where if len(where) < len(str(run.dir.path)) else str(run.dir.path)
+    script = run.record.script
+    if script is None:
+        return "run the script or notebook that made it again"
+    near = os.path.relpath(script)
+    script = near if len(near) < len(script) else script
+    return f"gpusched run {shlex.quote(script)} --run {shlex.quote(path)}"
+
+
+def state(facts: Facts, run: Run, pid: int | None) -> str:
+    """What is going on, in words, with the way on."""
+    if pid is None and facts.phase is not Phase.CLOSED:
+        return f"nobody works on it, its scheduler ended without a word: carry on with `{carry_on(run)}`"
+    match facts.phase:
+        case Phase.RUNNING:
+            return "running"
+        case Phase.PAUSED:
+            busy = f", {words.plural(len(facts.running), 'trial')} still ending" if facts.running else ""
+            return f"paused{busy}: `gpusched resume` goes on"
+        case Phase.STOPPING:
+            return f"stopping ({words.clean(facts.ending or '')}): running trials end their epoch"
+        case Phase.CLOSED if facts.ending is None:
+            return f"not started: `{carry_on(run)}`"
+        case Phase.CLOSED if facts.code == 0:
+            return words.clean(facts.ending or "complete")
+        case Phase.CLOSED if facts.code == 130:
+            return f"stopped ({words.clean(facts.ending or '')}): carry on with `{carry_on(run)}`"
+        case _:
+            return f"failed: {words.clean(facts.ending or '')}; to try again: `{carry_on(run)}`"
+
+
+def unused(facts: Facts, inventory: Inventory | None) -> list[str]:
+    """Why devices are idle or not used at all."""
+    reasons = []
+    idle = [row.label for row in facts.rows if row.trial is None]
+    if idle and facts.phase is Phase.RUNNING:
+        reasons.append(f"{', '.join(idle)}: idle, what comes next depends on trials still running")
+    if inventory is not None:
+        placed = {device for row in facts.rows for device in row.devices}
+        for gpu in inventory.gpus:
+            if gpu.refused:
+                reasons.append(f"gpu {gpu.label}: {words.clean(gpu.refused)}")
+            elif gpu.uuid not in placed and facts.rows:
+                reasons.append(f"gpu {gpu.label}: not asked for by this search")
+        if not inventory.gpus:
+            reasons += [words.clean(note) for note in inventory.notes]
+    return reasons
+
+
+def page(run: Run, pid: int | None, width: int | None = None) -> RenderableType:
+    """What `gpusched status` prints."""
+    from gpusched.devices import inventory
+
+    facts = Observer(run).look(alive=pid is not None)
+    width = width or 200
+    lines: list[RenderableType] = [
+        Text.assemble((words.clean(facts.name), "bold"), f"  {facts.path}", style=""),
+        _fact("state", state(facts, run, pid)),
+        _fact("search", f"{facts.algorithm}, {words.clean(facts.objective)} {facts.direction}, seed {run.record.seed}"),
+    ]
+    if pid is not None:
+        lines.append(_fact("process", f"{pid} works on it"))
+    left = f", about {words.duration(facts.seconds_left)} left" if facts.seconds_left is not None else ""
+    lines.append(_fact("time", f"{words.duration(facts.seconds)}{left}"))
+    lines += [progress(facts, 0), best(facts, width)]
+    rungs = rung_lines(facts.rungs)
+    if rungs:
+        lines += [Text(""), *rungs]
+    if pid is not None and facts.rows:
+        lines += [Text(""), slots(facts, facts.rows, {}, 100)]
+        lines += [Text(f"unused: {reason}", style="bright_black") for reason in unused(facts, inventory())]
+    if facts.failures:
+        lines.append(Text(""))
+        lines += [
+            Text.assemble((f"trial {lost.trial} {lost.state}", "yellow"), f": {words.first_line(lost.reason)}")
+            for lost in facts.failures
+        ]
+        shown = " ".join(str(lost.trial) for lost in facts.failures[:5])
+        lines.append(Text(f"gpusched logs {shown} shows what they printed", style="bright_black"))
+    if run.torn and pid is None:
+        lines.append(Text("the journal's last line is torn, as a crash leaves it; it is ignored", style="yellow"))
+    return Group(*lines)
+
+
+def _fact(name: str, text: str) -> Text:
+    return Text.assemble((f"{name:<8}", "bright_black"), text)
+
+
+def as_dict(run: Run, pid: int | None) -> dict[str, Any]:
+    """What `gpusched status --json` prints.
+
+    `state` is running, paused, stopping, complete, stopped, failed, abandoned (its scheduler is gone) or new.
+    """
+    facts = Observer(run).look(alive=pid is not None)
+    if pid is None and facts.phase is not Phase.CLOSED:
+        word = "abandoned"
+    elif facts.phase is not Phase.CLOSED:
+        word = facts.phase.value
+    elif facts.ending is None:
+        word = "new"
+    else:
+        word = {0: "complete", 130: "stopped"}.get(facts.code or 0, "failed")
+    found = facts.best
+    return {
+        "run": str(facts.path),
+        "state": word,
+        "reason": facts.ending,
+        "exit_code": facts.code,
+        "pid": pid,
+        "algorithm": facts.algorithm,
+        "objective": facts.objective,
+        "direction": facts.direction,
+        "seed": run.record.seed,
+        "seconds": facts.seconds,
+        "seconds_left": facts.seconds_left,
+        "trials": {
+            "done": facts.trials_done,
+            "started": facts.trials_started,
+            "failed": facts.trials_failed,
+            "all": facts.trials_all,
+        },
+        "epochs": {"done": facts.epochs_done, "all": facts.epochs_all},
+        "best": None
+        if found is None
+        else {
+            "trial": found.trial,
+            "score": found.score,
+            "epoch": found.epoch,
+            "budget": found.budget,
+            "finished": found.finished,
+            "values": found.values,
+        },
+        "slots": [
+            {
+                "slot": row.slot,
+                "label": row.label,
+                "devices": list(row.devices),
+                "trial": row.trial,
+                "pid": row.pid,
+                "start_epoch": row.start_epoch,
+                "stop_epoch": row.stop_epoch,
+                "epoch": row.epoch,
+                "score": row.score,
+                "seconds_left": row.seconds_left,
+            }
+            for row in (facts.rows if pid is not None else [])
+        ],
+        "rungs": [
+            {
+                "iteration": rung.iteration,
+                "bracket": rung.bracket,
+                "rung": rung.rung,
+                "start_epoch": rung.start_epoch,
+                "stop_epoch": rung.stop_epoch,
+                "size": rung.size,
+                "entered": rung.entered,
+                "finished": rung.finished,
+                "failed": rung.failed,
+                "missing": rung.missing,
+                "promoted": rung.promoted,
+            }
+            for rung in facts.rungs
+        ],
+        "failures": [
+            {"trial": lost.trial, "state": lost.state, "reason": lost.reason, "epochs": lost.epochs}
+            for lost in facts.failures
+        ],
+    }

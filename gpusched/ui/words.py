@@ -1,0 +1,92 @@
+"""Numbers, times and states in words, and text of unknown origin made harmless.
+
+Pure: what is said, not where.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+#: ECMA-48 control sequences, the strings that OSC, DCS and their like open, and two-character escapes.
+_ESCAPES = re.compile(
+    "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]?"
+    "|(?:\x1b[\\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\\\|\x9c)?"
+    "|\x1b[ -/]*[0-~]?"
+)
+#: Control characters, and those that turn the direction of writing.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def clean(text: str) -> str:
+    """One line that cannot steer a terminal: escapes dropped, other control characters as spaces."""
+    return _CONTROLS.sub(" ", _ESCAPES.sub("", text)).replace("\n", " ").replace("\t", " ")
+
+
+def plain_lines(text: str) -> str:
+    """The same for text of several lines."""
+    return "\n".join(clean(line) for line in text.split("\n"))
+
+
+def score(value: float | None) -> str:
+    """Enough digits to tell neighbours apart: six."""
+    if value is None or not math.isfinite(value):
+        return "none"
+    return f"{value:.6g}"
+
+
+def value(given: Any) -> str:
+    """A hyperparameter's value in full: what is printed can be typed back."""
+    return clean(str(given))
+
+
+def values(given: Mapping[str, Any], digits: int | None = None) -> str:
+    """`lr=0.01, units=64`; floats to so many digits where that is asked."""
+
+    def one(each: Any) -> str:
+        return f"{each:.{digits}g}" if digits and isinstance(each, float) else value(each)
+
+    return ", ".join(f"{clean(name)}={one(each)}" for name, each in given.items())
+
+
+def duration(seconds: float | None) -> str:
+    """`4 s`, `3 min 20 s`, `2 h 05 min`, `3 d 4 h`."""
+    if seconds is None or not math.isfinite(seconds):
+        return "?"
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def clock(seconds: float) -> str:
+    """`0:01:20`, for the start of a line."""
+    whole = max(0, int(seconds))
+    return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}"
+
+
+def size(count: int | None) -> str:
+    """`812 MB`, `23.1 GB`."""
+    if count is None:
+        return "?"
+    for unit, power in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= power:
+            scaled = count / power
+            return f"{scaled:.0f} {unit}" if scaled >= 100 else f"{scaled:.1f} {unit}"
+    return f"{count} B"
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def first_line(text: str) -> str:
+    """What fits a table of a message that may have many lines."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return clean(lines[0]) if lines else ""
