@@ -10,19 +10,27 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import msgspec
 
 from gpusched.core.events import JobEnded, JobStarted
 from gpusched.core.outcome import End, Failure, Usage
 from gpusched.engines.base import Report
+from gpusched.errors import GpuschedError
 from gpusched.launcher.client import LauncherClient, LauncherGone, left_behind
 from gpusched.launcher.protocol import Acknowledge, Ended, Reply, Retire, Signal, Start, Started
 from gpusched.storage.identity import alive, pidfd
 from gpusched.storage.metrics import read_metrics
 from gpusched.storage.records import Identity, JobSpec, Outcome
 from gpusched.storage.rundir import RunDir, read_record
+
+#: Starts a launcher in place of one that died.
+Another: TypeAlias = Callable[[], Awaitable[LauncherClient]]
+
+_MOST_DEATHS = 5
 
 #: Signals that come from outside a program; any other is its own fault.
 _FROM_OUTSIDE = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP, -signal.SIGINT, -signal.SIGQUIT}
@@ -47,23 +55,39 @@ class _Job:
 class LocalEngine:
     """One run's processes on this machine."""
 
-    def __init__(self, run: RunDir, launcher: LauncherClient, report: Report) -> None:
-        self._run, self._launcher, self._report = run, launcher, report
+    def __init__(self, run: RunDir, launcher: LauncherClient, report: Report, another: Another) -> None:
+        self._run, self._launcher, self._report, self._another = run, launcher, report, another
         self._jobs: dict[int, _Job] = {}
         self._old: list[LauncherClient] = []
         self._ends: dict[tuple[int, int], Ended] = {}  #: told by launchers of earlier sessions
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.gone = asyncio.Event()  #: the launcher has died
+        self._gone = False  #: the launcher has died
+        self._deaths = 0  #: of launchers, since a job was last completed
+        self._closing = False
         launcher.on_news = lambda news: self._news(launcher, news)
 
     # ------------------------------------------------------------------ what the scheduler asks
 
     async def launch(self, spec: JobSpec) -> None:
-        self._jobs[spec.trial] = _Job(spec, self._launcher)
+        if self._gone:
+            await self._revive()
+        job = self._jobs[spec.trial] = _Job(spec, self._launcher)
         try:
             await self._launcher.send(Start(spec=spec))
         except LauncherGone:
-            self._lost(self._jobs[spec.trial])
+            self._lost(job)
+
+    async def _revive(self) -> None:
+        """Another launcher in place of one that died. Raises GpuschedError where they keep dying."""
+        if self._deaths > _MOST_DEATHS:
+            raise GpuschedError(
+                f"the launcher died {self._deaths} times with no trial completed between; "
+                f"see {self._run.launcher / 'log.txt'}, and whether memory is short"
+            )
+        await self._launcher.close(quit=False)
+        left_behind(self._run)
+        launcher = self._launcher = await self._another()
+        launcher.on_news = lambda news: self._news(launcher, news)
+        self._gone = False
 
     async def interrupt(self, trial: int, attempt: int, *, now: bool) -> None:
         job = self._jobs.get(trial)
@@ -106,6 +130,7 @@ class LocalEngine:
         return running
 
     async def close(self) -> None:
+        self._closing = True
         for job in list(self._jobs.values()):
             await self.interrupt(job.spec.trial, job.spec.attempt, now=True)
         for launcher in (self._launcher, *self._old):
@@ -120,8 +145,9 @@ class LocalEngine:
 
     def _news(self, launcher: LauncherClient, news: Reply | None) -> None:
         if news is None:
-            if launcher is self._launcher:
-                self.gone.set()
+            if launcher is self._launcher and not self._closing:
+                self._gone = True
+                self._deaths += 1
             for job in [job for job in self._jobs.values() if job.launcher is launcher]:
                 self._lost(job)
         elif isinstance(news, Started):
@@ -187,7 +213,10 @@ class LocalEngine:
         if self._jobs.get(job.spec.trial) is not job:
             return
         del self._jobs[job.spec.trial]
-        self._report(conclusion(self._run, job.spec, ended, interrupted=job.interrupted))
+        conclude = conclusion(self._run, job.spec, ended, interrupted=job.interrupted)
+        if conclude.end is End.COMPLETED:
+            self._deaths = 0
+        self._report(conclude)
 
 
 def conclusion(run: RunDir, spec: JobSpec, ended: Ended | None, *, interrupted: bool) -> JobEnded:

@@ -127,7 +127,7 @@ def spawn(spec: JobSpec, source: Load) -> Child:
     log = _open_log(spec)
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "gpusched.trial", str(order), str(life_write)],
+            [sys.executable, "-P", "-m", "gpusched.trial", str(order), str(life_write)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

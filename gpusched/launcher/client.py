@@ -45,6 +45,7 @@ class LauncherClient:
         self.on_news: Callable[[Reply | None], None] = lambda news: None  #: None: the launcher is gone
         self.process: asyncio.subprocess.Process | None = None  #: where it was started from here
         self.identity: Identity | None = None
+        self._closed = False
         self._listening = asyncio.create_task(self._listen(), name="launcher")
 
     # ------------------------------------------------------------------ getting one
@@ -57,6 +58,7 @@ class LauncherClient:
         with theirs:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
+                "-P",  # the folder one stands in is not to shadow the packages of this Python
                 "-m",
                 "gpusched.launcher",
                 str(theirs.fileno()),
@@ -132,7 +134,10 @@ class LauncherClient:
             self.on_news(None)
 
     async def close(self, *, quit: bool = True) -> None:
-        """Ends the line; and the launcher, with everything below it, unless it is to live on."""
+        """Ends the line; and the launcher, with everything below it, unless it is to live on. Twice is once."""
+        if self._closed:
+            return
+        self._closed = True
         if quit:
             with contextlib.suppress(LauncherGone):
                 await self.send(Quit())

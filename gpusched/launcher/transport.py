@@ -17,13 +17,13 @@ from gpusched.errors import UsageError
 _ALIGN = 64  # what NumPy and the frameworks' vector code like best
 
 
-def pack(value: dict[str, Any]) -> int:
+def pack(value: dict[str, Any], parts: dict[str, Any]) -> int:
     """A memfd that holds the value; the caller closes it.
 
-    Raises UsageError naming the entry of the dict that cannot be pickled.
+    Raises UsageError naming the one of its parts that cannot be pickled.
     """
     buffers: list[pickle.PickleBuffer] = []
-    body = _dumps(value, buffers)
+    body = _dumps(value, parts, buffers)
     views = [buffer.raw() for buffer in buffers]
     header = struct.pack(f"<{2 + len(views)}Q", len(views), len(body), *(view.nbytes for view in views))
     fd = os.memfd_create("gpusched-arguments")
@@ -38,13 +38,13 @@ def pack(value: dict[str, Any]) -> int:
     return fd
 
 
-def _dumps(value: dict[str, Any], buffers: list[pickle.PickleBuffer]) -> bytes:
+def _dumps(value: dict[str, Any], parts: dict[str, Any], buffers: list[pickle.PickleBuffer]) -> bytes:
     import cloudpickle
 
     try:
         return cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)
     except Exception as whole:
-        for name, part in value.items():
+        for name, part in parts.items():
             try:
                 cloudpickle.dumps(part, protocol=5, buffer_callback=lambda _: None)
             except Exception as error:

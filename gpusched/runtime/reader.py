@@ -16,7 +16,7 @@ from gpusched.core.commands import AnyCommand, Command, Launch
 from gpusched.core.events import AnyEvent, Event, JobEnded, SessionOpened
 from gpusched.core.search import Policy, Search
 from gpusched.errors import UsageError
-from gpusched.hyperparameters import HyperParameters
+from gpusched.hyperparameters import HyperParameters, serialize
 from gpusched.objective import Objective
 from gpusched.oracles import ORACLES, Oracle
 from gpusched.storage.journal import JournalReader, Line
@@ -91,6 +91,17 @@ class Run:
                 self.launches.append((self.search.at, line))
             elif not isinstance(line, Command):  # pragma: no cover
                 raise AssertionError(line)
+
+    def note(self, event: AnyEvent, decided: list[AnyCommand]) -> None:
+        """The scheduler's own doing: `search` has handled the event, and the journal has it."""
+        self.events.append(event)
+        self.launches += [(event.at, command) for command in decided if isinstance(command, Launch)]
+
+    def space_config(self) -> dict[str, Any]:
+        """The space with what was discovered late, as HyperParameters.get_config()."""
+        known = self.search.oracle.space
+        late = [serialize(hyperparameter) for hyperparameter in known.hyperparameters[known.initial :]]
+        return {**self.record.space, "space": [*self.record.space["space"], *late]} if late else self.record.space
 
     # ------------------------------------------------------------------ for views
 

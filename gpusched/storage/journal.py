@@ -37,6 +37,7 @@ class Journal:
         except OSError as error:
             raise UsageError(f"{path}: cannot be written ({error.strerror}); choose another directory") from None
         self._size = _whole_length(path)
+        self.cut = os.fstat(self._fd).st_size > self._size  #: a torn last line was dropped
         os.ftruncate(self._fd, self._size)
         os.lseek(self._fd, self._size, os.SEEK_SET)
 

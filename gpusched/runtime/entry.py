@@ -1,0 +1,109 @@
+"""The two ways into a search: a script that the launcher executes, or a tuner that a caller holds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpusched.core.commands import Finish
+from gpusched.core.events import StopAsked
+from gpusched.errors import GpuschedError, UsageError
+from gpusched.launcher.protocol import Load
+from gpusched.runtime.session import Session
+from gpusched.runtime.view import View
+
+if TYPE_CHECKING:
+    from gpusched.tuners.base import Tuner
+
+
+def run_script(script: Path, options: Mapping[str, Any], *, view: View) -> int:
+    """Runs the search of a script; returns the command's exit code.
+
+    `options` are those of the command line that were given; "argv" among them are the script's own.
+
+    Raises UsageError where the search cannot be begun, GpuschedError where it cannot go on.
+    """
+    if not script.is_file():
+        raise UsageError(f"{script}: there is no such script")
+    own = dict(options)
+    source = Load(script=str(script.resolve()), argv=own.pop("argv", []))
+    return asyncio.run(Session(source, own, view).run()).code
+
+
+async def search_async(tuner: Tuner, args: tuple[Any, ...], kwargs: dict[str, Any], *, view: View) -> None:
+    """Runs a tuner's search in the caller's event loop.
+
+    Raises UsageError for what cannot be carried to the trials, GpuschedError where the search ended
+    without one completed trial or by failures in a row.
+    """
+    with _Packed(tuner, args, kwargs) as source:
+        _judge(await Session(source, {}, view).run())
+
+
+def search(tuner: Tuner, args: tuple[Any, ...], kwargs: dict[str, Any], *, view: View) -> None:
+    """The same for a caller without a loop; where one is running already (a notebook) it works beside it."""
+    with _Packed(tuner, args, kwargs) as source:
+        session = Session(source, {}, view)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            _judge(asyncio.run(session.run()))
+        else:
+            _judge(_in_thread(session))
+
+
+def _judge(finish: Finish) -> None:
+    if finish.code == 130:
+        raise KeyboardInterrupt
+    if finish.code:
+        raise GpuschedError(finish.reason)
+
+
+def _in_thread(session: Session) -> Finish:
+    """A loop of our own in a thread, since a running one cannot be waited for; Ctrl-C is passed on to it."""
+    ended: list[Finish] = []
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            ended.append(asyncio.run(session.run()))
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=work, name="gpusched")
+    thread.start()
+    asked = 0
+    while thread.is_alive():
+        try:
+            thread.join()
+        except KeyboardInterrupt:
+            asked += 1
+            session.post(StopAsked(at=0, now=asked > 1))
+    if failed:
+        raise failed[0]
+    return ended[0]
+
+
+class _Packed:
+    """What the caller holds, in a memfd for as long as the search lasts."""
+
+    def __init__(self, tuner: Tuner, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        named = {f"argument {i} of search()": value for i, value in enumerate(args)}
+        named |= {f"{name}= of search()": value for name, value in kwargs.items()}
+        self._value = {"tuner": tuner, "args": args, "kwargs": kwargs, "path": [os.getcwd(), *sys.path]}
+        self._named = named
+        self._fd = -1
+
+    def __enter__(self) -> Load:
+        from gpusched.launcher.transport import pack
+
+        self._fd = pack(self._value, self._named)
+        return Load(pickled_fd=self._fd)
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)

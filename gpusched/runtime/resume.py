@@ -1,0 +1,104 @@
+"""A search that was begun before: what may be different now, and what may not.
+
+Budgets, devices and caps may change. Another seed, space, objective or algorithm would make the
+trials so far mean something else, so it is refused by name.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from gpusched.errors import UsageError
+from gpusched.hyperparameters import HyperParameters
+from gpusched.runtime.scheduler import versions
+from gpusched.storage.records import SearchRecord
+from gpusched.storage.rundir import RunDir, as_json, write_whole
+from gpusched.trial.settings import Settings
+
+_WAY_OUT = "--fresh starts anew and keeps the old run aside"
+#: Budgets: they may change from session to session.
+_BUDGETS = {"max_trials"}
+
+
+def record_of(settings: Settings, space: dict[str, Any]) -> SearchRecord:
+    """The search.json of a new search. Without a seed one is drawn, and kept."""
+    return SearchRecord(
+        algorithm=settings.algorithm,
+        arguments=settings.arguments,
+        objectives=settings.objectives,
+        seed=secrets.randbelow(2**31) if settings.seed is None else settings.seed,
+        space=space,
+        policy={
+            "max_retries": settings.max_retries_per_trial,
+            "max_consecutive_failed": settings.max_consecutive_failed_trials,
+        },
+        script=settings.script,
+        script_digest=settings.script_digest,
+        backend=settings.backend,
+        versions=dict(versions(("gpusched", "keras", "tensorflow", "jax", "torch", "numpy"))),
+        created=time.time(),
+    )
+
+
+def begin(run: RunDir, settings: Settings, space: dict[str, Any]) -> None:
+    """Writes search.json. Raises UsageError where the folder does not take it."""
+    try:
+        run.trials.mkdir(parents=True, exist_ok=True)
+        write_whole(run.search, as_json(record_of(settings, space)))
+    except OSError as error:
+        raise UsageError(f"{run.path}: cannot be written ({error.strerror}); choose another --run") from None
+
+
+def carry_on(run: RunDir, settings: Settings, space: dict[str, Any]) -> list[str]:
+    """Holds what is asked now against what was begun; returns warnings.
+
+    Raises UsageError naming the first thing that may not differ.
+    """
+    old = run.read_search()
+    for name, was, is_now in _differences(old, settings):
+        raise UsageError(f"{name}: {run.path} was begun with {was!r}, now it is {is_now!r}; {_WAY_OUT}")
+    _same_space(run, old.space, space)
+    warnings = []
+    if old.script_digest is not None and settings.script_digest not in (None, old.script_digest):
+        warnings.append(
+            f"the script has been edited since {run.path} was begun: trials from now on train with the new one"
+        )
+    for name, was in old.versions.items():
+        now = versions((name,)).get(name)
+        if now is not None and now != was:
+            warnings.append(f"{name} is {now} now, and was {was} when the search began")
+    policy = record_of(settings, space).policy
+    if policy != old.policy:
+        write_whole(run.search, as_json(msgspec.structs.replace(old, policy=policy)))
+    return warnings
+
+
+def _differences(old: SearchRecord, new: Settings) -> Iterator[tuple[str, Any, Any]]:
+    if new.algorithm != old.algorithm:
+        yield "algorithm", old.algorithm, new.algorithm
+    if new.seed is not None and new.seed != old.seed:
+        yield "seed", old.seed, new.seed
+    if new.objectives != old.objectives:
+        yield "objective", _objectives(old.objectives), _objectives(new.objectives)
+    for name in sorted(old.arguments.keys() | new.arguments.keys()):
+        was, is_now = old.arguments.get(name), new.arguments.get(name)
+        if name not in _BUDGETS and was != is_now:
+            yield name, was, is_now
+
+
+def _objectives(objectives: list[dict[str, str]]) -> str:
+    return ", ".join(f"{each['name']}:{each['direction']}" for each in objectives)
+
+
+def _same_space(run: RunDir, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    was = {h.full_name: h for h in HyperParameters.from_config(dict(old)).space}
+    now = {h.full_name: h for h in HyperParameters.from_config(dict(new)).space}
+    for name in [*was, *(name for name in now if name not in was)]:
+        if was.get(name) != now.get(name):
+            before, after = was.get(name, "absent"), now.get(name, "absent")
+            raise UsageError(f"space: {name} was {before!r} in {run.path}, and is {after!r} now; {_WAY_OUT}")

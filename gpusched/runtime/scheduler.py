@@ -1,0 +1,223 @@
+"""The asyncio loop: takes in what happens, journals it, performs what the core decides.
+
+The only place where events get their time. It decides nothing itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from gpusched.core.commands import AnyCommand, Finish, Interrupt, Launch, Release
+from gpusched.core.events import AnyEvent, JobEnded, SessionClosed, SessionOpened, SlotInfo, TimeExpired
+from gpusched.core.search import Phase
+from gpusched.devices import Slot
+from gpusched.engines.base import Engine
+from gpusched.runtime.keeper import Keeper
+from gpusched.runtime.reader import Run
+from gpusched.runtime.view import View
+from gpusched.storage.journal import Journal, JournalError
+from gpusched.storage.records import JobSpec, TrialRecord
+from gpusched.storage.rundir import as_json, write_whole
+
+log = logging.getLogger(__name__)
+
+
+class Scheduler:
+    """One session of work on a run."""
+
+    def __init__(
+        self,
+        run: Run,
+        journal: Journal,
+        view: View,
+        *,
+        max_trials: int | None,
+        max_time: float | None,
+        keep: int,
+        checkpoint_every: str,
+    ) -> None:
+        self.run, self.search = run, run.search
+        self.view = view
+        self._journal = journal
+        self._engine: Engine | None = None
+        self._slots: dict[int, Slot] = {}
+        self._events: asyncio.Queue[AnyEvent] = asyncio.Queue()
+        self._keeper = Keeper(run, keep)
+        self._max_trials, self._max_time = max_trials, max_time
+        self._checkpoint_every = checkpoint_every
+        self._base = self.search.at
+        self._began = time.monotonic()
+        self._timer: asyncio.TimerHandle | None = None
+
+    # ------------------------------------------------------------------ what others call
+
+    def post(self, event: AnyEvent) -> None:
+        """Something has happened; its time is now."""
+        self._events.put_nowait(event)
+
+    def now(self) -> float:
+        """Seconds the search has run, over all its sessions."""
+        return round(self._base + time.monotonic() - self._began, 6)
+
+    async def work(self, engine: Engine, slots: Sequence[Slot]) -> Finish:
+        """Adopts what earlier sessions left, then runs the search to its end or the session's.
+
+        Raises JournalError where the disk does not take the journal any more.
+        """
+        self._engine = engine
+        self._began = time.monotonic()
+        if self.search.phase is not Phase.CLOSED:
+            await self._take([SessionClosed(at=0, reason="its scheduler was killed", code=137)])
+        adopted = await engine.adopt([self._spec(trial.id) for trial in self.search.running])
+        await self._take(self._waiting_events())
+        self._slots = {slot.index: slot for slot in slots}
+        opened = SessionOpened(
+            at=0,
+            wall=time.time(),
+            pid=os.getpid(),
+            slots=slot_infos(slots),
+            adopted=sorted(adopted & {trial.id for trial in self.search.running}),
+            max_trials=self._max_trials,
+            max_time=self._max_time,
+            version=version(),
+        )
+        finish = await self._take([opened])
+        if self._max_time is not None:
+            left = self._max_time - self.now()
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(0.0, left), self.post, TimeExpired(at=0))
+        while finish is None:
+            first = await self._events.get()
+            finish = await self._take([first, *self._waiting_events()])
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._take([SessionClosed(at=0, reason=finish.reason, code=finish.code)])
+        return finish
+
+    def change_slots(self, slots: Sequence[Slot]) -> list[SlotInfo]:
+        """Other slots from now on; the caller posts SlotsChanged with what this returns."""
+        self._slots = {slot.index: slot for slot in slots}
+        return slot_infos(slots)
+
+    # ------------------------------------------------------------------ the loop's body
+
+    def _waiting_events(self) -> list[AnyEvent]:
+        events = []
+        while not self._events.empty():
+            events.append(self._events.get_nowait())
+        return events
+
+    async def _take(self, events: Sequence[AnyEvent]) -> Finish | None:
+        """Decides, journals the events with the decisions, and only then acts."""
+        if not events:
+            return None
+        lines: list[AnyEvent | AnyCommand] = []
+        commands: list[AnyCommand] = []
+        seen: list[tuple[AnyEvent, list[AnyCommand]]] = []
+        for event in events:
+            stamped = msgspec.structs.replace(event, at=self.now())
+            decided = self.search.handle(stamped)
+            lines += [stamped, *(command for command in decided if not isinstance(command, Finish))]
+            commands += decided
+            seen.append((stamped, decided))
+        await asyncio.to_thread(self._journal.append, lines)
+        finish = await self._perform(commands)
+        for event, decided in seen:
+            self.run.note(event, decided)
+            self.view.event(event, decided, self.search)
+        assert self._engine is not None
+        for event, _ in seen:
+            if isinstance(event, JobEnded):
+                await self._engine.acknowledge(event.trial, event.attempt)
+                self._keeper.ended(event)
+        return finish
+
+    async def _perform(self, commands: Sequence[AnyCommand]) -> Finish | None:
+        assert self._engine is not None
+        finish = None
+        for command in commands:
+            match command:
+                case Launch():
+                    await self._launch(command)
+                case Interrupt():
+                    await self._engine.interrupt(command.trial, command.attempt, now=command.now)
+                case Release():
+                    self._keeper.release(command.trials)
+                case Finish():
+                    finish = command
+        return finish
+
+    # ------------------------------------------------------------------ launching
+
+    async def _launch(self, launch: Launch) -> None:
+        assert self._engine is not None
+        folder = self.run.dir.trial(launch.trial)
+        if launch.attempt == 1:
+            place = self.search.oracle.place(launch.trial)
+            record = TrialRecord(
+                trial=launch.trial,
+                values=launch.values,
+                iteration=place.iteration,
+                bracket=place.bracket,
+                index=place.index,
+            )
+            try:
+                folder.path.mkdir(parents=True, exist_ok=True)
+                write_whole(folder.record, as_json(record))
+            except OSError as error:
+                raise JournalError(
+                    f"{folder.path}: cannot be written ({error.strerror}); make room and go on"
+                ) from error
+        await self._engine.launch(self._spec(launch.trial))
+
+    def _spec(self, trial_id: int) -> JobSpec:
+        trial = self.search.trials[trial_id]
+        slot = self._slots.get(trial.slot) if trial.slot is not None else None
+        return JobSpec(
+            run=str(self.run.dir.path),
+            trial=trial.id,
+            attempt=trial.attempt,
+            values=trial.values,
+            start_epoch=trial.job.start_epoch,
+            stop_epoch=trial.job.stop_epoch,
+            seed=self.run.record.seed,
+            slot=slot.index if slot else 0,
+            env=slot.env if slot else {},
+            cores=slot.cores if slot else (),
+            memory_limit_bytes=slot.memory_limit_bytes if slot else None,
+            share=slot.share if slot else 1,
+            checkpoint_every=self._checkpoint_every,
+            space=self.run.space_config(),
+        )
+
+
+def slot_infos(slots: Sequence[Slot]) -> list[SlotInfo]:
+    return [SlotInfo(index=slot.index, devices=slot.devices, label=slot.label) for slot in slots]
+
+
+def version() -> str:
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as of
+
+    with contextlib.suppress(PackageNotFoundError):
+        return of("gpusched")
+    return "0"
+
+
+def versions(names: Sequence[str]) -> Mapping[str, str]:
+    """Installed versions of those distributions, without importing them."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as of
+
+    found = {}
+    for name in names:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = of(name)
+    return found

@@ -1,0 +1,32 @@
+"""The seam between a scheduler and whoever watches it.
+
+A view reads the search and never changes it; that nobody can see it any more is not the search's concern.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from gpusched.core.commands import AnyCommand
+from gpusched.core.events import AnyEvent
+from gpusched.core.search import Search
+from gpusched.storage.rundir import RunDir
+
+if TYPE_CHECKING:
+    from gpusched.runtime.reader import Run
+
+
+class View(Protocol):
+    """What a scheduler tells those who watch it."""
+
+    def message(self, text: str) -> None:
+        """A notice for people, one line."""
+
+    def started(self, run: RunDir) -> None:
+        """The run directory is known, and locked by this process."""
+
+    def event(self, event: AnyEvent, commands: list[AnyCommand], search: Search) -> None:
+        """This happened, and these decisions followed; both are in the journal."""
+
+    async def show(self, run: Run) -> None:
+        """Draws the search until cancelled. Reads `run.search`, which changes meanwhile, and its files."""
