@@ -153,11 +153,11 @@ class LocalEngine:
         elif isinstance(news, Started):
             self._started(launcher, news)
         elif isinstance(news, Ended):
-            job = self._jobs.get(news.trial)
-            if job is None or job.spec.attempt != news.attempt:
+            ended = self._jobs.get(news.trial)
+            if ended is None or ended.spec.attempt != news.attempt:
                 self._ends[news.trial, news.attempt] = news
             else:
-                self._conclude(job, news)
+                self._conclude(ended, news)
 
     def _started(self, launcher: LauncherClient, news: Started) -> None:
         job = self._jobs.get(news.trial)

@@ -17,7 +17,7 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
 # ---------------------------------------------------------------- scheduler to launcher
 
 
-class Load(_Message):
+class Load(_Message, frozen=True, kw_only=True):
     """Load the user's code: a script, or what a caller pickled into an inherited descriptor."""
 
     script: str | None = None
@@ -27,23 +27,23 @@ class Load(_Message):
     mode: str = "auto"  #: fork, spawn or auto
 
 
-class Begin(_Message):
+class Begin(_Message, frozen=True, kw_only=True):
     """This is the run directory: listen there, and keep your log there."""
 
     run: str
 
 
-class Discover(_Message):
+class Discover(_Message, frozen=True, kw_only=True):
     """Find the space of hyperparameters."""
 
 
-class Start(_Message):
+class Start(_Message, frozen=True, kw_only=True):
     """Start a process for this job."""
 
     spec: JobSpec
 
 
-class Signal(_Message):
+class Signal(_Message, frozen=True, kw_only=True):
     """Ask a trial to stop at the end of its epoch, or kill it with all its processes."""
 
     trial: int
@@ -51,18 +51,18 @@ class Signal(_Message):
     kill: bool = False
 
 
-class Acknowledge(_Message):
+class Acknowledge(_Message, frozen=True, kw_only=True):
     """The end of this attempt is in the journal: forget it."""
 
     trial: int
     attempt: int
 
 
-class Retire(_Message):
+class Retire(_Message, frozen=True, kw_only=True):
     """Start nothing more, and exit once no trial runs and every end is acknowledged."""
 
 
-class Quit(_Message):
+class Quit(_Message, frozen=True, kw_only=True):
     """Kill everything and exit."""
 
 
@@ -72,13 +72,13 @@ Request: TypeAlias = Load | Begin | Discover | Start | Signal | Acknowledge | Re
 # ---------------------------------------------------------------- launcher to scheduler
 
 
-class Loaded(_Message):
+class Loaded(_Message, frozen=True, kw_only=True):
     """The user's code is loaded. `settings` is trial.task.Settings as plain JSON."""
 
     settings: dict[str, Any]
 
 
-class Ready(_Message):
+class Ready(_Message, frozen=True, kw_only=True):
     """Data are loaded; trials can be started."""
 
     mode: str  #: fork, fork-framework or spawn
@@ -86,26 +86,26 @@ class Ready(_Message):
     identity: Identity
 
 
-class Found(_Message):
+class Found(_Message, frozen=True, kw_only=True):
     """The space of hyperparameters, as HyperParameters.get_config()."""
 
     space: dict[str, Any]
 
 
-class Refused(_Message):
+class Refused(_Message, frozen=True, kw_only=True):
     """What was asked for cannot be done; one line for people."""
 
     message: str
     details: str = ""  #: a traceback, for the log
 
 
-class Started(_Message):
+class Started(_Message, frozen=True, kw_only=True):
     trial: int
     attempt: int
     pid: int
 
 
-class Ended(_Message):
+class Ended(_Message, frozen=True, kw_only=True):
     """A trial's process has ended, and none of its children is left."""
 
     trial: int
@@ -117,8 +117,8 @@ class Ended(_Message):
 
 Reply: TypeAlias = Loaded | Ready | Found | Refused | Started | Ended
 
-decode_request: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)  # type: ignore[arg-type]
-decode_reply: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)  # type: ignore[arg-type]
+decode_request: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
+decode_reply: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)
 
 
 def encode(message: Request | Reply) -> bytes:

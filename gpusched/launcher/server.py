@@ -190,7 +190,7 @@ class Server:
 
     def _own_descriptors(self) -> list[int]:
         fds = [key.fd for key in self._selector.get_map().values()]
-        return [*fds, self._selector.fileno()]  # type: ignore[attr-defined]
+        return [*fds, self._selector.fileno()]
 
     def _start(self, spec: JobSpec) -> None:
         children.trial_dir(spec).path.mkdir(parents=True, exist_ok=True)

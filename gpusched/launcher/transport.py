@@ -42,7 +42,8 @@ def _dumps(value: dict[str, Any], parts: dict[str, Any], buffers: list[pickle.Pi
     import cloudpickle
 
     try:
-        return cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+        body: bytes = cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+        return body
     except Exception as whole:
         for name, part in parts.items():
             try:

@@ -30,7 +30,7 @@ def build_oracle(record: SearchRecord) -> Oracle:
     kind = ORACLES.get(record.algorithm)
     if kind is None:
         raise UsageError(f"algorithm: {record.algorithm!r} is unknown; choose one of {', '.join(ORACLES)}")
-    objectives = [Objective(**objective) for objective in record.objectives]
+    objectives = [Objective.from_config(objective) for objective in record.objectives]
     space = HyperParameters.from_config(record.space)
     one_or_more: Any = objectives if len(objectives) > 1 else objectives[0]
     return kind(space, one_or_more, seed=record.seed, **record.arguments)
@@ -84,9 +84,9 @@ class Run:
     def _replay(self, lines: list[Line]) -> Iterator[AnyEvent]:
         for line in lines:
             if isinstance(line, Event):
-                self.expected += self.search.handle(line)  # type: ignore[arg-type]
-                self.events.append(line)  # type: ignore[arg-type]
-                yield line  # type: ignore[misc]
+                self.expected += self.search.handle(line)
+                self.events.append(line)
+                yield line
             elif isinstance(line, Launch):
                 self.launches.append((self.search.at, line))
             elif not isinstance(line, Command):  # pragma: no cover

@@ -19,7 +19,7 @@ from gpusched.errors import GpuschedError, UsageError
 
 Line: TypeAlias = AnyEvent | AnyCommand
 
-_decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(AnyEvent | AnyCommand)  # type: ignore[arg-type]
+_decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(AnyEvent | AnyCommand)
 _encoder = msgspec.json.Encoder()
 
 
