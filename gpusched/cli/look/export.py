@@ -1,0 +1,41 @@
+"""gpusched export"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from gpusched.cli.options import run_argument
+from gpusched.errors import UsageError
+from gpusched.storage.rundir import RunDir
+
+
+@click.command("export")
+@run_argument
+@click.option("--format", "kind", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to, in place of standard output.")
+def command(run: RunDir, kind: str, output: Path | None) -> int:
+    """Every trial and epoch: one row for each trial, execution and epoch, with values and metrics as columns."""
+    import msgspec
+
+    from gpusched.runtime.reader import Run
+    from gpusched.ui.export.table import rows, write_csv
+
+    table = rows(Run.open(run.path))
+    try:
+        file = open(output, "w", encoding="utf-8", newline="") if output else sys.stdout  # noqa: SIM115
+    except OSError as error:
+        raise UsageError(f"--output {output}: cannot be written ({error.strerror})") from None
+    try:
+        if kind == "csv":
+            write_csv(table, file)
+        else:
+            file.write("[\n")
+            file.write(",\n".join(msgspec.json.encode(row).decode() for row in table))
+            file.write("\n]\n")
+    finally:
+        if output:
+            file.close()
+    return 0

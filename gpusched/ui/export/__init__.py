@@ -1,0 +1,1 @@
+"""A search for other programs: rows of trials and epochs, CSV, JSON, TensorBoard's files."""
