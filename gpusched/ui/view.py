@@ -1,19 +1,16 @@
-"""Which view a command shows its search with."""
+"""Which view fits the process's standard output."""
 
 from __future__ import annotations
 
-from gpusched.runtime.view import View
+import os
+import sys
 
-__all__ = ["View", "choose"]
+from gpusched.runtime.view import View
+from gpusched.ui.terminal import Output
 
 
 def choose() -> View:
-    """The view for this process's standard output: live on a terminal, plain lines elsewhere."""
-    import os
-    import sys
-
-    from gpusched.ui.terminal import Output
-
+    """Live on a terminal, plain lines elsewhere."""
     output = Output(sys.stdout)
     if output.is_terminal and os.environ.get("TERM", "") not in ("", "dumb"):
         from gpusched.ui.live import LiveView

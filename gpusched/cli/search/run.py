@@ -33,7 +33,8 @@ def command(script: Path, arguments: tuple[str, ...], detach: bool, report_fd: i
         argv = sys.argv[1:] if len(sys.argv) > 1 else []
         return start([word for word in argv[: _own(argv)] if word not in ("-d", "--detach")] + argv[_own(argv) :])
     from gpusched.runtime.entry import run_script
-    from gpusched.ui.view import View, choose
+    from gpusched.runtime.view import View
+    from gpusched.ui.view import choose
 
     view: View
     if report_fd is not None:

@@ -1,0 +1,20 @@
+"""gpusched pause"""
+
+from __future__ import annotations
+
+import click
+
+from gpusched.cli.options import run_argument
+from gpusched.storage.rundir import RunDir
+
+
+@click.command("pause")
+@run_argument
+@click.option("--now", is_flag=True, help="At once: the epochs that are running are given up.")
+def command(run: RunDir, now: bool) -> int:
+    """Free the devices at the end of the running epochs; nothing is lost, `gpusched resume` goes on."""
+    from gpusched.ui import words
+    from gpusched.ui.order import order
+
+    click.echo(f"{run.name}: {words.clean(order(run, 'pause', now=now))}")
+    return 0

@@ -1,0 +1,19 @@
+"""gpusched resume"""
+
+from __future__ import annotations
+
+import click
+
+from gpusched.cli.options import run_argument
+from gpusched.storage.rundir import RunDir
+
+
+@click.command("resume")
+@run_argument
+def command(run: RunDir) -> int:
+    """Go on after `gpusched pause`."""
+    from gpusched.ui import words
+    from gpusched.ui.order import order
+
+    click.echo(f"{run.name}: {words.clean(order(run, 'resume'))}")
+    return 0

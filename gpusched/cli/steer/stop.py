@@ -1,0 +1,34 @@
+"""gpusched stop"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from gpusched.cli.options import run_and_trials
+from gpusched.errors import UsageError
+from gpusched.storage.rundir import RunDir
+
+
+@click.command("stop")
+@run_and_trials
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--now", is_flag=True, help="Kill running trials; do not wait for the end of their epochs.")
+def command(targets: tuple[RunDir, list[int]], yes: bool, now: bool) -> int:
+    """Stop a search, to be carried on later; or give up some of its trials: those count as failed."""
+    from gpusched.ui import words
+    from gpusched.ui.order import order
+
+    run, trials = targets
+    if trials:
+        click.echo(f"{run.name}: {words.clean(order(run, 'stop_trials', trials=trials))}")
+        return 0
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError(f"stop {run.path}: say --yes where nobody can be asked")
+        order(run, "status")
+        if not click.confirm(f"Stop the search {run.path}?"):
+            return 1
+    click.echo(f"{run.name}: {words.clean(order(run, 'stop', now=now))}")
+    return 0

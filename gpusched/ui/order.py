@@ -1,0 +1,60 @@
+"""Orders to a running search, through the socket in its directory."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+import msgspec
+
+from gpusched.errors import GpuschedError, UsageError
+from gpusched.storage.lock import holder
+from gpusched.storage.rundir import RunDir
+
+#: A scheduler answers between two events; longer than this it does not answer at all.
+ANSWER_SECONDS = 20.0
+
+
+class Refused(GpuschedError):
+    """The search does not do what was asked; the text is its answer."""
+
+
+def order(run: RunDir, do: str, **details: Any) -> str:
+    """What the search answers.
+
+    Raises UsageError where nobody works on it, Refused where it says no.
+    """
+    try:
+        folder = os.open(run.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise UsageError(f"{run.path}: {error.strerror}") from None
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(ANSWER_SECONDS)
+            # A socket's address holds 107 bytes; a run directory's path may be longer.
+            connection.connect(f"/proc/self/fd/{folder}/{run.control.name}")
+            connection.sendall(msgspec.json.encode({"do": do, **details}) + b"\n")
+            with connection.makefile("rb") as replies:
+                reply = replies.readline()
+    except PermissionError:
+        raise UsageError(f"{run.path}: only the user who started this search can {do} it") from None
+    except TimeoutError:
+        raise Refused(f"{run.name}: its scheduler (process {holder(run.lock)}) does not answer") from None
+    except OSError:
+        raise UsageError(_nobody(run)) from None
+    finally:
+        os.close(folder)
+    if not reply:
+        raise Refused(f"{run.name}: its scheduler ended before it answered; `gpusched status` shows the state")
+    answer = msgspec.json.decode(reply)
+    if not answer.get("ok"):
+        raise Refused(str(answer.get("error", "refused")))
+    return str(answer.get("message", ""))
+
+
+def _nobody(run: RunDir) -> str:
+    pid = holder(run.lock)
+    if pid is not None:
+        return f"{run.path}: process {pid} works on it, but takes no orders yet; try again in a moment"
+    return f"{run.path}: nobody works on it now; `gpusched status` shows its state, `gpusched run` carries on"
