@@ -255,9 +255,18 @@ class Search:
         if trial.slot is not None:
             self.slots.give_back(trial.slot)
             trial.slot = None
+            self._take_in(trial.devices)
         if trial.started_at is not None:
             trial.seconds += max(0.0, self.at - trial.started_at)
         trial.pid = None
+
+    def _take_in(self, devices: tuple[str, ...]) -> None:
+        """A slot has become free: a trial that a lowered cap had left beside the table counts on it now."""
+        if len(self._running) > len(self.slots.taken):
+            for beside in self.running:
+                if beside.slot is None and beside.devices == devices:
+                    beside.slot = self.slots.take_like(beside.id, devices)
+                    return
 
     def _requeue(self, trial: Trial) -> None:
         if trial.id in self._running:
