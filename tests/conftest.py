@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import os
 import shutil
@@ -14,7 +15,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from gpusched.core.commands import AnyCommand, Finish, Interrupt, Launch
+from gpusched.core.events import AnyEvent, JobEnded, JobStarted, SessionClosed, SessionOpened, SlotInfo
+from gpusched.core.outcome import End, Failure
 from gpusched.devices import Inventory
+from gpusched.hyperparameters import HyperParameters
+from gpusched.runtime.reader import Run
+from gpusched.storage import metrics
+from gpusched.storage.journal import Journal
+from gpusched.storage.records import SearchRecord, TrialRecord
+from gpusched.storage.rundir import RunDir, as_json, write_whole
 
 GIB = 2**30
 _DRIVER = Path(__file__).parent / "devices" / "nvml" / "nvml.c"
@@ -116,5 +126,123 @@ def make_fake_nvml(nvml_library: Path, tmp_path: Path) -> Callable[[str], FakeNv
         folder = tmp_path / name
         folder.mkdir()
         return FakeNvml(nvml_library, folder)
+
+    return make
+
+
+class MadeRun:
+    """A run directory as a scheduler leaves it, without processes: an epoch takes a second of a clock that is counted.
+
+    The objective is `val_accuracy`, which grows with the epochs and with `units`. Trials in `failing` raise.
+    """
+
+    def __init__(self, path: Path, *, slots: int, failing: frozenset[int], record: SearchRecord) -> None:
+        self.dir = RunDir(path)
+        path.mkdir(parents=True)
+        write_whole(self.dir.search, as_json(record))
+        self.journal = Journal(self.dir.journal)
+        self.run = Run(self.dir)
+        self.failing = failing
+        self._ends: list[tuple[float, int, Launch]] = []
+        places = [SlotInfo(index=i, devices=("cpu",), label=f"cpu {i}") for i in range(slots)]
+        self.handle(SessionOpened(at=0.0, wall=1_700_000_000.0, pid=os.getpid(), slots=places))
+
+    def handle(self, event: AnyEvent) -> list[AnyCommand]:
+        """Decides, journals, and acts: a launch makes the trial's folder."""
+        decided = self.run.search.handle(event)
+        self.journal.append([event, *(command for command in decided if not isinstance(command, Finish))])
+        self.run.note(event, decided)
+        for command in decided:
+            if isinstance(command, Launch):
+                self._launch(command)
+            elif isinstance(command, Interrupt):
+                self._ends = [end for end in self._ends if end[2].trial != command.trial]
+                trial = self.run.search.trials[command.trial]
+                self.handle(JobEnded(at=event.at, trial=trial.id, attempt=trial.attempt, end=End.INTERRUPTED, epochs=0))
+        return decided
+
+    def _launch(self, launch: Launch) -> None:
+        folder = self.dir.trial(launch.trial)
+        folder.path.mkdir(parents=True, exist_ok=True)
+        write_whole(folder.record, as_json(TrialRecord(trial=launch.trial, values=launch.values)))
+        end = self.run.search.at + launch.stop_epoch - launch.start_epoch
+        heapq.heappush(self._ends, (end, launch.trial, launch))
+        self.handle(JobStarted(at=self.run.search.at, trial=launch.trial, attempt=launch.attempt, pid=os.getpid()))
+
+    def score(self, launch: Launch, epoch: int) -> float:
+        return 1 - 1 / (1 + 0.01 * launch.values["units"] * epoch)
+
+    def train(self, launch: Launch, epochs: int | None = None) -> list[float]:
+        """Reports some epochs of a job, or all."""
+        folder = self.dir.trial(launch.trial)
+        stop = launch.stop_epoch if epochs is None else launch.start_epoch + epochs
+        scores = []
+        for epoch in range(launch.start_epoch + 1, stop + 1):
+            scores.append(self.score(launch, epoch))
+            line = {"epoch": epoch, "loss": 1 / epoch, "val_accuracy": scores[-1], "seconds": 1.0}
+            metrics.append(folder.metrics, line)
+            with open(folder.log, "a", encoding="utf-8") as log:
+                log.write(f"epoch {epoch}: val_accuracy {scores[-1]:.4f}\n")
+        return scores
+
+    @property
+    def out(self) -> list[Launch]:
+        """The jobs in training, the next to end first."""
+        return [launch for _, _, launch in sorted(self._ends, key=lambda end: end[:2])]
+
+    def step(self) -> bool:
+        """Ends one job. False where none is out."""
+        if not self._ends:
+            return False
+        at, _, launch = heapq.heappop(self._ends)
+        ended = {"at": at, "trial": launch.trial, "attempt": launch.attempt}
+        if launch.trial in self.failing:
+            failure = Failure(
+                kind="ValueError", message="units is odd", traceback="Traceback …\nValueError: units is odd"
+            )
+            self.handle(JobEnded(**ended, end=End.FAILED, epochs=launch.start_epoch, failure=failure))
+        else:
+            scores: list[float | None] = [*self.train(launch)]
+            end = JobEnded(**ended, end=End.COMPLETED, epochs=launch.stop_epoch, scores={"val_accuracy": scores})
+            self.handle(end)
+        return True
+
+    def finish(self) -> MadeRun:
+        """Trains everything, and closes the session."""
+        while self.step():
+            pass
+        finish = self.run.search._finish()
+        assert finish is not None
+        self.handle(SessionClosed(at=self.run.search.at, reason=finish.reason, code=finish.code))
+        return self
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., MadeRun]:
+    """make_run(name, slots=2, failing={3}, algorithm="random", **arguments of the oracle)"""
+
+    def make(
+        name: str = "digits",
+        *,
+        slots: int = 2,
+        failing: frozenset[int] | set[int] = frozenset(),
+        algorithm: str = "hyperband",
+        seed: int = 0,
+        space: HyperParameters | None = None,
+        **arguments: Any,
+    ) -> MadeRun:
+        hp = space or HyperParameters()
+        if space is None:
+            hp.Int("units", 16, 256, step=16)
+            hp.Float("learning rate", 1e-4, 1e-1, sampling="log")
+        record = SearchRecord(
+            algorithm=algorithm,
+            arguments=arguments or {"max_epochs": 9, "factor": 3},
+            objectives=[{"name": "val_accuracy", "direction": "max"}],
+            seed=seed,
+            space=hp.get_config(),
+            script=str(tmp_path / "digits.py"),
+        )
+        return MadeRun(tmp_path / "runs" / name, slots=slots, failing=frozenset(failing), record=record)
 
     return make

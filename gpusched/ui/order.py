@@ -53,6 +53,12 @@ def order(run: RunDir, do: str, **details: Any) -> str:
     return str(answer.get("message", ""))
 
 
+def require(run: RunDir) -> None:
+    """Raises UsageError where nobody works on this run."""
+    if holder(run.lock) is None:
+        raise UsageError(_nobody(run))
+
+
 def _nobody(run: RunDir) -> str:
     pid = holder(run.lock)
     if pid is not None:

@@ -61,7 +61,7 @@ class Teller:
                 return "max_time is used: running trials end their epoch"
             case StopAsked():
                 return f"{words.clean(event.reason)}: running trials " + (
-                    "are killed" if event.now else "end their epoch; once more kills them"
+                    "are killed" if event.now else "end their epoch"
                 )
             case TrialStopAsked():
                 return f"trial {event.trial}: stopped by hand"

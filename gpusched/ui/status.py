@@ -84,7 +84,7 @@ def page(run: Run, pid: int | None, width: int | None = None) -> RenderableType:
     ]
     if pid is not None:
         lines.append(_fact("process", f"{pid} works on it"))
-    left = f", about {words.duration(facts.seconds_left)} left" if facts.seconds_left is not None else ""
+    left = f", about {words.duration(facts.seconds_left)} left" if facts.seconds_left is not None and pid is not None else ""
     lines.append(_fact("time", f"{words.duration(facts.seconds)}{left}"))
     lines += [progress(facts, 0), best(facts, width)]
     rungs = rung_lines(facts.rungs)

@@ -40,7 +40,7 @@ def command(run: RunDir, watch: bool, as_json: bool) -> int:
 
     from gpusched.ui.status import page
 
-    Console(highlight=False).print(page(opened, pid))
+    Console(highlight=False).print(page(opened, pid), soft_wrap=True)
     return 0
 
 

@@ -18,7 +18,7 @@ from gpusched.storage.rundir import RunDir
 def command(targets: tuple[RunDir, list[int]], yes: bool, now: bool) -> int:
     """Stop a search, to be carried on later; or give up some of its trials: those count as failed."""
     from gpusched.ui import words
-    from gpusched.ui.order import order
+    from gpusched.ui.order import order, require
 
     run, trials = targets
     if trials:
@@ -27,7 +27,7 @@ def command(targets: tuple[RunDir, list[int]], yes: bool, now: bool) -> int:
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError(f"stop {run.path}: say --yes where nobody can be asked")
-        order(run, "status")
+        require(run)
         if not click.confirm(f"Stop the search {run.path}?"):
             return 1
     click.echo(f"{run.name}: {words.clean(order(run, 'stop', now=now))}")
