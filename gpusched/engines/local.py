@@ -49,7 +49,6 @@ class _Job:
     launcher: LauncherClient | None  #: None: watched by its identity
     identity: Identity | None = None
     interrupted: bool = False
-    watch: asyncio.Task[None] | None = None
 
 
 class LocalEngine:
@@ -110,10 +109,13 @@ class LocalEngine:
                 await launcher.send(Acknowledge(trial=trial, attempt=attempt))
 
     async def adopt(self, jobs: list[JobSpec]) -> set[int]:
+        own = self._launcher.identity
         for path in left_behind(self._run):
+            if own is not None and path.stem == str(own.pid):
+                continue
             client = await LauncherClient.connect(path)
             if client is not None:
-                client.on_news = lambda news, client=client: self._news(client, news)  # type: ignore[misc]
+                client.on_news = lambda news, client=client: self._news(client, news)
                 self._old.append(client)
                 with contextlib.suppress(LauncherGone):
                     await client.send(Retire())
@@ -122,9 +124,9 @@ class LocalEngine:
         for spec in jobs:
             identity = self._identity(spec)
             job = self._jobs[spec.trial] = _Job(spec, None, identity)
-            if self._watch(job):
+            if identity is not None and self._watch(job):
                 running.add(spec.trial)
-                self._report(JobStarted(at=0, trial=spec.trial, attempt=spec.attempt, pid=identity.pid, adopted=True))  # type: ignore[union-attr]
+                self._report(JobStarted(at=0, trial=spec.trial, attempt=spec.attempt, pid=identity.pid, adopted=True))
             else:
                 self._conclude(job, self._ends.get((spec.trial, spec.attempt)))
         return running
@@ -135,9 +137,6 @@ class LocalEngine:
             await self.interrupt(job.spec.trial, job.spec.attempt, now=True)
         for launcher in (self._launcher, *self._old):
             await launcher.close()
-        for job in list(self._jobs.values()):
-            if job.watch is not None:
-                job.watch.cancel()
         for file in self._run.launcher.glob("ends.jsonl"):
             file.unlink()
 

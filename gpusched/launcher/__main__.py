@@ -83,7 +83,9 @@ def _say(fd: int, verdict: Verdict) -> None:
 
 
 def _settle() -> None:
-    """What is loaded by now stays: the collector need not touch it, which keeps its pages shared after forks."""
+    """Loads what each trial would load otherwise, and leaves it to no collector: its pages stay shared after forks."""
+    import gpusched.trial.job  # noqa: F401
+
     gc.collect()
     gc.freeze()
 
