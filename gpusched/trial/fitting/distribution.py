@@ -1,0 +1,37 @@
+"""One training on several GPUs: TensorFlow's strategies, or Keras's own data parallelism."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from gpusched.errors import FatalError
+from gpusched.storage.records import JobSpec
+from gpusched.trial.settings import Asked
+
+#: Names for what users of Keras Tuner pass as objects. An object would start the runtime where it is made.
+NAMES = ("mirrored", "data_parallel")
+
+
+def scope(asked: Asked, spec: JobSpec) -> AbstractContextManager[Any]:
+    """The scope in which the model is built. A name or a function stands for the strategy itself."""
+    import keras
+
+    strategy = asked.distribution_strategy
+    if callable(strategy) and not hasattr(strategy, "scope"):
+        strategy = strategy()
+    if strategy is None or strategy in NAMES:
+        if keras.config.backend() == "tensorflow":
+            import tensorflow as tf
+
+            strategy = tf.distribute.MirroredStrategy()
+        else:
+            keras.distribution.set_distribution(keras.distribution.DataParallel())
+            return nullcontext()
+    if not hasattr(strategy, "scope"):
+        raise FatalError(
+            f"distribution_strategy: {strategy!r} is unknown; choose one of {', '.join(NAMES)}, "
+            "or a function that returns a tf.distribute.Strategy"
+        )
+    made: AbstractContextManager[Any] = strategy.scope()
+    return made

@@ -1,0 +1,137 @@
+"""What differs from framework to framework: memory of GPUs, whether they are seen, and random numbers.
+
+Everything else about training goes through Keras alone. Nothing here imports a framework that the
+trial does not use.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections.abc import Mapping
+from hashlib import blake2b
+
+import numpy as np
+
+from gpusched.core.outcome import End
+from gpusched.storage.records import JobSpec
+from gpusched.trial.record import Ending
+
+#: Of a GPU that several trials share, so much stays for the driver's contexts.
+_USABLE = 0.92
+
+
+def seed_of(seed: int, trial: int, execution: int, start_epoch: int) -> int:
+    """The seed of a training's random generators: 32 bits that depend on nothing else."""
+    key = f"{seed}/{trial}/{execution}/{start_epoch}".encode()
+    return int.from_bytes(blake2b(key, digest_size=4).digest(), "little")
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds Python, NumPy and whichever frameworks are loaded; loads none."""
+    random.seed(seed)
+    np.random.seed(seed)
+    keras = sys.modules.get("keras")
+    if keras is not None:
+        keras.utils.set_random_seed(seed)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.manual_seed(seed)
+
+
+def pinned(env: Mapping[str, str]) -> list[str]:
+    """The GPUs that a job's environment gives it."""
+    visible = env.get("CUDA_VISIBLE_DEVICES", "")
+    return [] if visible in ("", "-1") else visible.split(",")
+
+
+def prepare(spec: JobSpec) -> None:
+    """Says by environment how much GPU memory a framework may take, for one that is loaded later too."""
+    shared = spec.share > 1 or spec.memory_limit_bytes is not None
+    if not shared:
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    elif spec.share > 1:
+        # XLA knows no limit in bytes, only a share of the whole.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{_USABLE / spec.share:.3f}")
+
+
+def wake(spec: JobSpec) -> None:
+    """Loads Keras, starts its backend's runtime, and computes something with it.
+
+    Raises Ending where the job has GPUs of its own and the framework sees none.
+    """
+    import keras
+
+    backend = keras.config.backend()
+    configure(backend, spec)
+    check_gpus([backend], spec.env)
+    keras.ops.convert_to_numpy(keras.ops.zeros((1,)))
+
+
+def configure(backend: str, spec: JobSpec) -> None:
+    """Sets the backend's memory of GPUs: growing, or limited where several trials share one."""
+    gpus = pinned(spec.env)
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        for gpu in tf.config.list_physical_devices("GPU"):
+            if spec.memory_limit_bytes is not None:
+                # TensorFlow refuses a limit and growth together.
+                limit = tf.config.LogicalDeviceConfiguration(memory_limit=spec.memory_limit_bytes >> 20)
+                tf.config.set_logical_device_configuration(gpu, [limit])
+            else:
+                tf.config.experimental.set_memory_growth(gpu, True)
+    elif backend == "torch" and gpus and spec.memory_limit_bytes is not None:
+        import torch
+
+        for index in range(torch.cuda.device_count()):
+            whole = torch.cuda.get_device_properties(index).total_memory
+            torch.cuda.set_per_process_memory_fraction(min(1.0, spec.memory_limit_bytes / whole), index)
+
+
+def check_gpus(backends: list[str], env: Mapping[str, str]) -> None:
+    """Raises Ending where there are GPUs for this job and none of the frameworks sees one."""
+    gpus = pinned(env)
+    if not gpus or not backends or any(_seen(backend) for backend in backends):
+        return
+    names = " nor ".join({"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}.get(b, b) for b in backends)
+    raise Ending(
+        End.FATAL,
+        "NoGPU",
+        f"{names} sees no GPU, though this trial's slot is {', '.join(gpus)}: "
+        "install its CUDA build (pip install 'gpusched[cuda]'), or search on the CPU with --gpus none",
+    )
+
+
+def _seen(backend: str) -> bool:
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return bool(tf.config.list_physical_devices("GPU"))
+    if backend == "jax":
+        import jax
+
+        return any(device.platform != "cpu" for device in jax.devices())
+    if backend == "torch":
+        import torch
+
+        return bool(torch.cuda.is_available())
+    return True
+
+
+def check_loaded(spec: JobSpec) -> None:
+    """For a loop of the user's: the frameworks that it has loaded see the GPU that its slot stands for."""
+    if pinned(spec.env):
+        check_gpus([name for name in ("tensorflow", "jax", "torch") if name in sys.modules], spec.env)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a framework, or Python, ran out of memory."""
+    if isinstance(error, MemoryError) or type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError"):
+        return True
+    text = str(error)
+    return type(error).__name__ in ("XlaRuntimeError", "JaxRuntimeError", "InternalError", "RuntimeError") and (
+        "RESOURCE_EXHAUSTED" in text or "out of memory" in text.lower()
+    )

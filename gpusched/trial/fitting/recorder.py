@@ -1,0 +1,107 @@
+"""The callback that follows a Keras training: writes its metrics down, keeps its state, and ends it when asked.
+
+It stands behind the user's callbacks, so that it sees what they have decided about the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from gpusched.objective import Objective
+from gpusched.trial.checkpoint import States
+from gpusched.trial.fitting import state
+from gpusched.trial.fitting.state import Tracked
+from gpusched.trial.record import Record, Stopped, StopRequest, number
+
+
+class Best:
+    """best/: the weights of the best epoch so far, of all executions and jobs of a trial."""
+
+    def __init__(self, folder: Path, objective: Objective) -> None:
+        self._states = States(folder)
+        self._objective = objective
+        meta = self._states.meta() or {}
+        self._value: float | None = meta.get("value")
+
+    def offer(self, model: Any, epoch: int, execution: int, logs: dict[str, Any]) -> None:
+        """Keeps the model as it is, if it is better than the one kept."""
+        value = number(logs.get(self._objective.name))
+        # An objective that comes only after the training says nothing yet: the newest is kept, as in Keras Tuner.
+        if value is not None and not self._objective.better(value, self._value) and self._states.file(".weights.h5"):
+            return
+        self._value = value
+        meta = {
+            "objective": self._objective.name,
+            "value": value,
+            "execution": execution,
+            "build": state.build_config(model),
+        }
+        self._states.put(epoch, {".weights.h5": lambda path: state.save_weights(model, path)}, meta)
+
+
+class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
+    """Follows one execution of one job.
+
+    `stop_epoch` is None for a training that decides its own length.
+    """
+
+    def __init__(
+        self,
+        *,
+        record: Record,
+        states: States,
+        best: Best,
+        stop: StopRequest,
+        execution: int,
+        stop_epoch: int | None,
+        every_epoch: bool,
+        callbacks: Sequence[Any],
+        on_built: Callable[[Any], None],
+    ) -> None:
+        super().__init__()
+        self.record, self.states, self.best, self.stop = record, states, best, stop
+        self.execution, self.stop_epoch, self.every_epoch = execution, stop_epoch, every_epoch
+        self.tracked = [Tracked(callback) for callback in callbacks]
+        self.on_built = on_built
+        self.resumed = False  #: whether the model has its saved state, or never had one
+        self.saved_epoch = -1
+
+    def restore(self, model: Any) -> None:
+        """Gives the model the state of its execution, if there is one. To be called once the model is built."""
+        if not self.resumed:
+            if self.states.meta(self.execution) is not None:
+                self.record.warnings += state.load(model, self.states, self.execution)
+                state.restore_random(self.states, self.execution)
+            self.resumed = True
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.on_built(self.model)
+        self.restore(self.model)
+        # The others' on_train_begin has just reset them.
+        for tracked in self.tracked:
+            tracked.rebase()
+        if self.states.meta(self.execution) is not None:
+            self.record.warnings += state.restore_callbacks(self.tracked, self.states, self.execution)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        metrics = {name: number(value) for name, value in (logs or {}).items()}
+        trained = self.record.add(metrics, self.execution)
+        self.best.offer(self.model, trained, self.execution, metrics)
+        stopping = bool(getattr(self.model, "stop_training", False))
+        last = stopping or (self.stop_epoch is not None and trained >= self.stop_epoch)
+        if last or self.every_epoch or self.stop.asked:
+            # Before on_train_end: EarlyStopping gives the model other weights there.
+            self.save(self.model, done=stopping)
+        if self.stop.asked and not last:
+            raise Stopped
+
+    def save(self, model: Any, *, done: bool) -> None:
+        """Keeps the training's state as it is now; `done`: it has ended itself and is not to be carried on."""
+        epoch = self.record.reported[self.execution]
+        self.record.sync()
+        state.save(model, self.states, epoch, self.execution, self.tracked, {"done": done})
+        self.saved_epoch = epoch

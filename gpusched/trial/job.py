@@ -1,0 +1,227 @@
+"""One job, in the process that was made for it: trains a trial's epochs and says how that ended.
+
+Everything that user code can do wrong becomes an Outcome. Environment, session, cores and log are
+set before this is called; who starts the process, and what is decided about its end, is not its business.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gpusched.core.outcome import End, Failure
+from gpusched.storage.records import JobSpec, Outcome
+from gpusched.storage.rundir import RunDir, as_json, write_whole
+from gpusched.trial.checkpoint import States
+from gpusched.trial.fitting import framework
+from gpusched.trial.fitting.results import metrics_of
+from gpusched.trial.function import Trial
+from gpusched.trial.record import Ending, Enough, Record, Stopped, StopRequest
+from gpusched.trial.space import TrialSpace
+from gpusched.trial.task import Task
+
+#: The run directory cannot take what has to be kept: no trial could do better.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_TRACEBACK_LINES = 60
+
+
+def run_job(task: Task, spec: JobSpec, *, alive: Callable[[], None]) -> Outcome:
+    """Trains the job in this process, and writes outcome.json as its last act.
+
+    `alive` is called once the framework's runtime has started, right before a loop of the user's own. Raises only
+    where the outcome cannot be written.
+    """
+    folder = RunDir(Path(spec.run)).trial(spec.trial)
+    with StopRequest() as stop:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        job = Job(task, spec, stop, alive)
+        outcome = job.run()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        write_whole(folder.outcome, as_json(outcome))
+    return outcome
+
+
+class Job:
+    """What the parts of one job share."""
+
+    def __init__(self, task: Task, spec: JobSpec, stop: StopRequest, alive: Callable[[], None]) -> None:
+        asked = task.asked
+        self.task, self.spec, self.stop, self.alive = task, spec, stop, alive
+        self.space = TrialSpace(task, spec)
+        executions = 1 if task.own_run_trial and asked.hypermodel is None else asked.executions_per_trial
+        self.record = Record(spec, asked.objectives, executions)
+        self.states = States(RunDir(Path(spec.run)).trial(spec.trial).checkpoint)
+        if self.states.damage is not None:
+            self.record.warnings.append(self.states.damage)
+        self.trial: Any = None
+
+    # ------------------------------------------------------------------ how it ended
+
+    def run(self) -> Outcome:
+        try:
+            framework.prepare(self.spec)
+            self._train()
+        except Stopped:
+            return self._outcome(End.INTERRUPTED)
+        except Ending as ending:
+            print(f"gpusched: {ending.failure.message}", file=sys.stderr)
+            return self._outcome(ending.end, ending.failure, retry=ending.retry)
+        except BaseException as error:
+            traceback.print_exc()
+            return self._failed(error)
+        return self._outcome(End.COMPLETED)
+
+    def _failed(self, error: BaseException) -> Outcome:
+        # By name: scripts may raise the classes of Keras Tuner, which is not imported here.
+        names = {kind.__name__ for kind in type(error).__mro__}
+        end, retry, kind = End.FAILED, True, type(error).__name__
+        message = " ".join(str(error).split()) or kind
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            end = End.FATAL
+            message = f"{error.strerror} ({error.filename or self.spec.run}): make room and run the search again"
+        elif "FatalError" in names:
+            end, retry = End.FATAL, False
+        elif "FailedTrialError" in names:
+            retry = False
+        elif framework.out_of_memory(error):
+            kind = "MemoryError" if isinstance(error, MemoryError) else "ResourceExhaustedError"
+        elif isinstance(error, SystemExit):
+            message = f"sys.exit({error.code!r}) in the trial"
+        text = "".join(traceback.format_exception(error))
+        kept = text.splitlines()[-_TRACEBACK_LINES:]
+        failure = Failure(kind=kind, message=message[:2000], traceback="\n".join(kept))
+        return self._outcome(end, failure, retry=retry)
+
+    def _outcome(self, end: End, failure: Failure | None = None, *, retry: bool = True) -> Outcome:
+        record, spec = self.record, self.spec
+        epochs = record.epochs
+        return Outcome(
+            trial=spec.trial,
+            attempt=spec.attempt,
+            end=end,
+            start_epoch=spec.start_epoch,
+            epochs=min(epochs, spec.stop_epoch),
+            scores=record.scores(),
+            stopped_early=end is End.COMPLETED and epochs < spec.stop_epoch,
+            failure=failure,
+            retry=retry,
+            late=self.space.late,
+            values=self.space.values,
+            warnings=list(dict.fromkeys(record.warnings)),
+        )
+
+    # ------------------------------------------------------------------ the kinds of training
+
+    def _train(self) -> None:
+        match self.task.kind:
+            case "function":
+                self._train_function()
+            case "keras":
+                self._wake()
+                self.trial = TunerTrial(self)
+                args, kwargs = self.task.fit_arguments
+                self.trial.fit(*args, **kwargs)
+            case _:
+                self._run_trial()
+
+    def _wake(self) -> None:
+        framework.wake(self.spec)
+        self.alive()
+
+    def _train_function(self) -> None:
+        train = self.task.asked.train
+        assert train is not None
+        spec, record, states = self.spec, self.record, self.states
+        for loaded in ("tensorflow", "torch"):
+            if loaded in sys.modules:
+                framework.configure(loaded, spec)
+        self.alive()
+        for execution in range(record.executions):
+            epoch = states.epoch(execution)
+            record.begin(execution, epoch)
+            if epoch >= spec.stop_epoch:
+                record.finished[execution] = True
+                continue
+            if self.stop.asked:
+                raise Stopped
+            framework.seed_everything(framework.seed_of(spec.seed, spec.trial, execution, epoch))
+            self.trial = Trial(spec, self.space.hp, record, states, self.stop, execution)
+            self.trial.before_first_report = lambda: framework.check_loaded(spec)
+            try:
+                result = train(self.space.hp, self.trial)
+            except Enough:
+                result = None
+            if record.reported[execution] == epoch:
+                if result is None:
+                    raise Ending(
+                        End.FAILED,
+                        "unreported",
+                        "train returned without one report; call trial.report(val_loss=...) once an epoch",
+                        retry=False,
+                    )
+                for metrics in metrics_of(result, record.objectives, "train"):
+                    record.add(metrics, execution)
+            record.finished[execution] = True
+
+    def _run_trial(self) -> None:
+        """Trains by the tuner's own run_trial."""
+        spec, record = self.spec, self.record
+        self.trial = TunerTrial(self)
+        if self.task.asked.hypermodel is not None:
+            self._wake()
+        else:
+            framework.seed_everything(framework.seed_of(spec.seed, spec.trial, 0, spec.start_epoch))
+            self.alive()
+        args, kwargs = self.task.fit_arguments
+        result = self.task.tuner.run_trial(self.trial, *args, **kwargs)
+        if self.trial.fitted:
+            for execution in range(record.executions):
+                if record.lacking(execution):
+                    record.amend(metrics_of(result, record.objectives, "run_trial")[-1], execution)
+            return
+        # All of it is one result, whichever executions the loop made: it stands for the whole job.
+        record.executions, record.reported, record.began, record.finished = 1, [0], [0], [False]
+        record.begin(0, spec.start_epoch)
+        for metrics in metrics_of(result, record.objectives, "run_trial"):
+            record.add(metrics)
+        record.finished[0] = True
+
+
+class TunerTrial:
+    """The trial that a tuner's run_trial and hooks are given.
+
+    Attributes:
+        trial_id: as text, as Keras Tuner has it; `id` as a number.
+        hyperparameters: what build is called with.
+        folder: a folder of its own.
+        start_epoch, stop_epoch: the epochs of this job.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self.fitted = False
+        self.id = job.spec.trial
+        self.trial_id = str(job.spec.trial)
+        self.hyperparameters = job.space.hp
+        self.folder = RunDir(Path(job.spec.run)).trial(job.spec.trial).path
+        self.start_epoch, self.stop_epoch = job.spec.start_epoch, job.spec.stop_epoch
+        self.status = "RUNNING"
+        self.score: float | None = None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return self._job.space.values
+
+    def fit(self, *args: Any, **kwargs: Any) -> list[Any]:
+        """The standard training: every execution, recorded and checkpointed epoch by epoch."""
+        from gpusched.trial.fitting.training import Fitter
+
+        hypermodel = self._job.task.asked.hypermodel
+        assert hypermodel is not None
+        self.fitted = True
+        return Fitter(self._job).run(hypermodel, args, kwargs)

@@ -1,0 +1,213 @@
+"""What a job has to say: its epochs' metrics, the scores among them, and how it ended.
+
+The same for Keras and for functions. Knows when metrics end a trial (the objective is not among
+them, or not a number); refuses to know how they came about.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import signal
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from gpusched.core.outcome import End, Failure
+from gpusched.objective import Objective
+from gpusched.storage import metrics as file
+from gpusched.storage.metrics import read_metrics
+from gpusched.storage.records import JobSpec
+from gpusched.storage.rundir import RunDir
+
+
+class Stopped(BaseException):
+    """The job was asked to stop, and everything it reported is in its checkpoint."""
+
+
+class Enough(BaseException):
+    """The job has trained the epochs it was for, and its loop wants to go on."""
+
+
+class Ending(BaseException):
+    """The job is over. Not an Exception: no `except Exception` of user code shall keep it from ending."""
+
+    def __init__(self, end: End, kind: str, message: str, *, retry: bool = True) -> None:
+        super().__init__(message)
+        self.end = end
+        self.failure = Failure(kind=kind, message=message)
+        self.retry = retry
+
+
+class StopRequest:
+    """Whether this process was asked to stop (SIGTERM). SIGINT is ignored: Ctrl-C is the scheduler's to hear."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, Any] = {}
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+
+    def __enter__(self) -> StopRequest:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {
+                signal.SIGTERM: signal.signal(signal.SIGTERM, self._hear),
+                signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),
+            }
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+def number(value: Any) -> float | int | None:
+    """A metric's value as a plain number, also of NumPy's and the frameworks' scalars; None where it is none."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    try:
+        if getattr(value, "shape", ()) not in ((), (1,)):
+            return None
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+class Record:
+    """The metrics of one trial, all executions, as one job adds to them.
+
+    `patience` is the number of epochs after which an objective that was never reported cannot be expected any
+    more; None while a result may still bring it after the last epoch.
+    """
+
+    def __init__(self, spec: JobSpec, objectives: Sequence[Objective], executions: int = 1) -> None:
+        self.spec = spec
+        self.objectives = list(objectives)
+        self.executions = executions
+        self.patience: int | None = 1
+        self.warnings: list[str] = []
+        self.path = RunDir(Path(spec.run)).trial(spec.trial).metrics
+        self.reported = [0] * executions  #: epochs of each execution
+        self.began = [0] * executions  #: where each execution began in this attempt
+        self.finished = [False] * executions  #: trained as far as this job wants it, or as it ever will
+        self._since = time.monotonic()
+
+    def begin(self, execution: int, epoch: int) -> None:
+        """This execution goes on after so many epochs; what an earlier attempt said of later ones is dropped."""
+        file.truncate_after(self.path, epoch, execution if self.executions > 1 else None)
+        self.reported[execution] = self.began[execution] = epoch
+        self._since = time.monotonic()
+
+    def add(self, metrics: Mapping[str, Any], execution: int = 0) -> int:
+        """Writes down the metrics of the next epoch; returns which it was, counting from 1.
+
+        Raises Ending where they say that the trial, or the search, cannot go on.
+        """
+        now = time.monotonic()
+        epoch = self.reported[execution] + 1
+        line: dict[str, Any] = {"epoch": epoch}
+        if self.executions > 1:
+            line["execution"] = execution
+        line |= {name: value for name, value in metrics.items() if name not in file.RESERVED}
+        line["seconds"] = round(now - self._since, 4)
+        file.append(self.path, line)
+        self._since = now
+        self.reported[execution] = epoch
+        for objective in self.objectives:
+            self._check(objective, metrics, epoch, execution)
+        return epoch
+
+    def _check(self, objective: Objective, metrics: Mapping[str, Any], epoch: int, execution: int) -> None:
+        if objective.name not in metrics:
+            if self.patience is None or epoch - self.began[execution] < self.patience:
+                return
+            if any(objective.name in line for line in read_metrics(self.path)):
+                if self.patience > 1:
+                    return
+                raise Ending(
+                    End.FAILED, "nan", f"objective {objective.name!r}: not reported at epoch {epoch}", retry=False
+                )
+            raise self.absent(objective, metrics)
+        value = number(metrics[objective.name])
+        if value is None or not math.isfinite(value):
+            shown = "None" if value is None else str(value)
+            raise Ending(End.FAILED, "nan", f"objective {objective.name!r} is {shown} at epoch {epoch}", retry=False)
+
+    def absent(self, objective: Objective, metrics: Mapping[str, Any]) -> Ending:
+        """The end that an objective deserves which nobody reports."""
+        there = ", ".join(name for name in metrics if name not in file.RESERVED)
+        hint = ""
+        if objective.name.startswith("val_") and not any(name.startswith("val_") for name in metrics):
+            hint = "; give fit validation_data or validation_split"
+        return Ending(
+            End.FATAL,
+            "objective",
+            f"objective {objective.name!r} is not among the metrics ({there or 'none'}): "
+            f"name one of them, or report it{hint}",
+            retry=False,
+        )
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the trial: of the longest execution once all have ended, else those that all have reported."""
+        return max(self.reported) if all(self.finished) else min(self.reported)
+
+    def lacking(self, execution: int = 0) -> list[Objective]:
+        """Objectives that no epoch of this execution has in its metrics."""
+        mine = [line for line in read_metrics(self.path) if line.get("execution", 0) == execution]
+        return [each for each in self.objectives if not any(each.name in line for line in mine)]
+
+    def amend(self, metrics: Mapping[str, Any], execution: int = 0) -> None:
+        """Adds to the newest epoch what became known only after the training."""
+        lines = read_metrics(self.path)
+        newest = max(
+            (i for i, line in enumerate(lines) if line.get("execution", 0) == execution),
+            key=lambda i: int(lines[i]["epoch"]),
+        )
+        plain = {name: number(value) for name, value in metrics.items() if name not in file.RESERVED}
+        seconds = lines[newest].pop("seconds", None)
+        lines[newest] |= {**plain, "seconds": seconds}
+        file.write(self.path, lines)
+        for objective in self.objectives:
+            if objective.name not in lines[newest]:
+                raise self.absent(objective, lines[newest])
+            self._check(objective, lines[newest], lines[newest]["epoch"], execution)
+
+    def sync(self) -> None:
+        file.sync(self.path)
+
+    def scores(self) -> dict[str, list[float | None]]:
+        """By objective, the score after each epoch of the job, as far as every execution has come.
+
+        Of several executions it is the mean of their best so far. Epochs beyond the job's last (a training that
+        decides its own length) count into the last: it is the best of them that is the trial's score.
+        """
+        lines = read_metrics(self.path)
+        last = min(self.epochs, self.spec.stop_epoch)
+        return {each.name: self._scores_of(each, lines, last) for each in self.objectives}
+
+    def _scores_of(self, objective: Objective, lines: list[dict[str, Any]], last: int) -> list[float | None]:
+        values: list[dict[int, float | None]] = [{} for _ in range(self.executions)]
+        for line in lines:
+            execution, epoch = line.get("execution", 0), min(line["epoch"], max(last, 1))
+            if execution < self.executions:
+                value = objective.of(line)
+                known = values[execution].get(epoch)
+                values[execution][epoch] = objective.best([known, value])
+        epochs = range(self.spec.start_epoch + 1, last + 1)
+        if self.executions == 1:
+            return [values[0].get(epoch) for epoch in epochs]
+        return [_mean([objective.best(by.get(e) for e in range(1, epoch + 1)) for by in values]) for epoch in epochs]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    there = [value for value in values if value is not None]
+    return sum(there) / len(there) if len(there) == len(values) else None

@@ -1,0 +1,169 @@
+"""The hyperparameters of user code: which there are, found by trying it, and those that a trial hands to it.
+
+Trying means calling build functions and loops with a stand-in for the training. It may start a
+framework's runtime: which process that may do is the caller's business.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gpusched.errors import UsageError
+from gpusched.hypermodel import HyperModel, build
+from gpusched.hyperparameters import HyperParameters, explore, serialize
+from gpusched.storage.records import JobSpec
+
+if TYPE_CHECKING:
+    from gpusched.trial.task import Task
+
+
+class Tried(BaseException):
+    """Raised where training would begin."""
+
+
+def discover(task: Task) -> HyperParameters:
+    """The search space of a task, conditions and hyperparameters of the training included.
+
+    What build_model raises is passed on. A loop's own exception is shown, in one line, only if no hyperparameter
+    was found before it. Raises UsageError where there is nothing to tune.
+    """
+    asked = task.asked
+    given = asked.hyperparameters.copy() if asked.hyperparameters is not None else HyperParameters()
+    given.allow_new_entries = asked.allow_new_entries
+    hypermodel = asked.hypermodel
+    if hypermodel is not None:
+        hypermodel.declare_hyperparameters(given)
+    failures: list[BaseException] = []
+    found = explore(_probe(task, failures), given)
+    if failures and not found.space:
+        raise _told(failures[-1])
+    if not asked.tune_new_entries:
+        found = given.copy()
+    if not found.space:
+        raise UsageError(
+            'the search has no hyperparameters: ask for one, like hp.Float("learning_rate", 1e-4, 1e-1), '
+            "or give hyperparameters="
+        )
+    found.draw = None
+    return found
+
+
+def _told(error: BaseException) -> UsageError:
+    lines = traceback.extract_tb(error.__traceback__)
+    where = f"{lines[-1].filename}:{lines[-1].lineno}: " if lines else ""
+    told = UsageError(f"{where}{type(error).__name__}: {' '.join(str(error).split())}")
+    told.__cause__ = error
+    return told
+
+
+def _probe(task: Task, failures: list[BaseException]) -> Callable[[HyperParameters], None]:
+    """What asks user code for its hyperparameters once."""
+    hypermodel, train = task.asked.hypermodel, task.asked.train
+
+    def loop(call: Callable[[], Any]) -> None:
+        try:
+            call()
+        except Tried:
+            pass
+        except UsageError:
+            raise
+        except Exception as error:
+            failures.append(error)
+
+    def probe(hp: HyperParameters) -> None:
+        if task.own_run_trial:
+            args, kwargs = task.fit_arguments
+            loop(lambda: task.tuner.run_trial(ProbingTrial(hp, hypermodel), *args, **kwargs))
+        elif train is not None:
+            from gpusched.trial.function import Probing
+
+            loop(lambda: train(hp, Probing(hp)))
+        elif hypermodel is not None:
+            model = build(hypermodel, hp)
+            if hypermodel.own_fit:
+                args, kwargs = task.fit_arguments
+                kwargs["callbacks"] = list(kwargs.get("callbacks") or [])
+                loop(lambda: hypermodel.fit(hp, Untrained(model), *args, **kwargs))
+
+    return probe
+
+
+class Untrained:
+    """A model of which everything can be asked but training, evaluation and prediction."""
+
+    _TRAINING = frozenset(
+        ("fit", "train_on_batch", "train_step", "evaluate", "predict", "test_on_batch", "predict_on_batch")
+    )
+
+    def __init__(self, model: Any) -> None:
+        self.__dict__["_model"] = model
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._TRAINING:
+            return self._stop
+        return getattr(self._model, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._model, name, value)
+
+    def _stop(self, *_: Any, **__: Any) -> Any:
+        raise Tried
+
+    __call__ = _stop
+
+
+class ProbingTrial:
+    """The trial that an overridden run_trial gets while its hyperparameters are looked for."""
+
+    trial_id = "probe"
+    id = -1
+    start_epoch = stop_epoch = 0
+
+    def __init__(self, hp: HyperParameters, hypermodel: HyperModel | None) -> None:
+        self.hyperparameters = hp
+        self._hypermodel = hypermodel
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return self.hyperparameters.values
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """What the standard run_trial does here."""
+        if self._hypermodel is not None:
+            model = build(self._hypermodel, self.hyperparameters)
+            if self._hypermodel.own_fit:
+                self._hypermodel.fit(self.hyperparameters, Untrained(model), *args, **{"callbacks": [], **kwargs})
+        raise Tried
+
+
+# ---------------------------------------------------------------------------- in a trial
+
+
+class TrialSpace:
+    """The `hp` of one trial, and what user code asked of it that nobody knew."""
+
+    def __init__(self, task: Task, spec: JobSpec) -> None:
+        asked = task.asked
+        space = spec.space.get("space", [])
+        self.hp = HyperParameters.from_config({"space": space, "values": spec.values})
+        self.hp.allow_new_entries = asked.allow_new_entries
+        self._tuned = asked.tune_new_entries
+        if asked.tune_new_entries:
+            # Imported here: trials of a known space never need it.
+            def draw(hyperparameter: Any) -> Any:
+                from gpusched.oracles.draws import late_value
+
+                return late_value(spec.seed, spec.trial, hyperparameter)
+
+            self.hp.draw = draw
+
+    @property
+    def late(self) -> list[dict[str, Any]]:
+        """Those to be searched from now on."""
+        return [serialize(each) for each in self.hp.discovered] if self._tuned else []
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return dict(self.hp.values)

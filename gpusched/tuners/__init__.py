@@ -1,0 +1,6 @@
+"""The tuners: what Keras Tuner's users know, over a search that has processes of its own."""
+
+from gpusched.tuners.algorithms import ASHA, BayesianOptimization, GridSearch, Hyperband, RandomSearch
+from gpusched.tuners.base import Tuner
+
+__all__ = ["ASHA", "BayesianOptimization", "GridSearch", "Hyperband", "RandomSearch", "Tuner"]

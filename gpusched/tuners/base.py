@@ -1,0 +1,154 @@
+"""The face that scripts and notebooks talk to: what to search, the search itself, and what came of it.
+
+Holds what was asked for and knows where the run is; the search happens in other processes, and
+what came of it is read from the run directory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from gpusched.errors import UsageError
+from gpusched.hypermodel import HyperModel, as_hypermodel
+from gpusched.trial.settings import Asked
+from gpusched.trial.task import HandOver, Task, default_name, executing
+
+#: What every tuner takes by name, besides the arguments of its algorithm.
+COMMON = """train max_epochs max_model_size optimizer loss metrics distribution_strategy directory project_name overwrite
+    executions_per_trial gpus per_gpu gpus_per_trial cpu_slots max_time engine sampler keep checkpoint_every max_trials
+""".split()
+#: Of Keras Tuner: taken, and without meaning here.
+_IGNORED = ("logger", "tuner_id")
+
+
+class Tuner:
+    """Root of the tuners.
+
+    Args:
+        train: a loop train(hp, trial) of your own in the hypermodel's place.
+        max_epochs: of each trial, for algorithms that train all of them in full.
+        directory, project_name: the run directory is directory/project_name, from the working directory; "runs" and
+            the script's name where they are not given.
+        overwrite: True: an older run of that name is moved aside.
+        executions_per_trial: trainings of each trial, whose scores are averaged.
+        max_model_size: models with more parameters are not trained.
+        optimizer, loss, metrics: in the place of those the model was compiled with.
+        distribution_strategy: "mirrored", "data_parallel", or a function that makes a tf.distribute.Strategy.
+        gpus: "all", "none", or indices and UUIDs.
+        per_gpu: trials at once on one GPU.
+        gpus_per_trial: GPUs of one trial.
+        cpu_slots: where there is no GPU: trials at once; one for each physical core where it is not given.
+        max_time: seconds of running, or text like "2h".
+        engine: "local" or "ray".
+        keep: so many best trials keep their checkpoints.
+        checkpoint_every: "rung" or "epoch".
+
+    Raises UsageError for a value that cannot be meant.
+    """
+
+    def __init__(self, algorithm: str, hypermodel: Any = None, **asked: Any) -> None:
+        for name in _IGNORED:
+            asked.pop(name, None)
+        fields = {field.name for field in dataclasses.fields(Asked) if field.init}
+        unknown = [name for name in asked if name not in fields]
+        if unknown:
+            raise UsageError(
+                f"{type(self).__name__}: there is no argument {', '.join(map(repr, unknown))}; there are "
+                + ", ".join(sorted(COMMON))
+            )
+        self.asked = Asked(algorithm=algorithm, hypermodel=as_hypermodel(hypermodel), **asked)
+        own = not getattr(type(self).run_trial, "standard", False)
+        if self.asked.hypermodel is None and self.asked.train is None and not own:
+            raise UsageError(
+                f"{type(self).__name__}: no hypermodel; give build_model(hp), or train=train, or override run_trial"
+            )
+
+    # ------------------------------------------------------------------ what it is
+
+    @property
+    def hypermodel(self) -> HyperModel | None:
+        return self.asked.hypermodel
+
+    @property
+    def objective(self) -> Any:
+        """The Objective; a list where there are several."""
+        objectives = self.asked.objectives
+        return objectives if len(objectives) > 1 else objectives[0]
+
+    @property
+    def seed(self) -> int | None:
+        return self.asked.seed
+
+    @property
+    def executions_per_trial(self) -> int:
+        return self.asked.executions_per_trial
+
+    @property
+    def directory(self) -> str:
+        return self.asked.directory or "runs"
+
+    @property
+    def project_name(self) -> str:
+        return self.asked.project_name or default_name()
+
+    @property
+    def project_dir(self) -> str:
+        """The run directory."""
+        return str(Path(self.directory) / self.project_name)
+
+    def get_trial_dir(self, trial_id: int | str) -> str:
+        """The folder of one trial."""
+        from gpusched.storage.rundir import RunDir
+
+        return str(RunDir(Path(self.project_dir)).trial(int(trial_id)).path)
+
+    # ------------------------------------------------------------------ the search
+
+    def search(self, *fit_args: Any, **fit_kwargs: Any) -> int:
+        """Runs the search, or carries it on; returns its exit code (0: complete, or its budget is used).
+
+        The arguments are those of fit, or a function that returns them. In a notebook, where a loop is running, it
+        works as well.
+        """
+        if executing() is not None:
+            raise HandOver(Task(self, fit_args, fit_kwargs))
+        from gpusched.runtime import entry
+
+        return int(entry.search(self, fit_args, fit_kwargs))
+
+    async def search_async(self, *fit_args: Any, **fit_kwargs: Any) -> int:
+        """The same within a running loop of asyncio."""
+        if executing() is not None:
+            raise HandOver(Task(self, fit_args, fit_kwargs))
+        from gpusched.runtime import entry
+
+        return int(await entry.search_async(self, fit_args, fit_kwargs))
+
+    # ------------------------------------------------------------------ in a trial's process
+
+    def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
+        """Trains a trial and returns what fit returned, once for each execution.
+
+        Override it to train another way; it runs in the trial's process. Return a History, a dict of metrics, the
+        objective as a number, or a list of these.
+        """
+        return trial.fit(*args, **kwargs)
+
+    def on_batch_begin(self, trial: Any, model: Any, batch: int, logs: Any = None) -> None:
+        """Called in the trial's process before a batch."""
+
+    def on_batch_end(self, trial: Any, model: Any, batch: int, logs: Any = None) -> None:
+        """Called in the trial's process after a batch."""
+
+    def on_epoch_begin(self, trial: Any, model: Any, epoch: int, logs: Any = None) -> None:
+        """Called in the trial's process before an epoch."""
+
+    def on_epoch_end(self, trial: Any, model: Any, epoch: int, logs: Any = None) -> None:
+        """Called in the trial's process after an epoch, with its metrics."""
+
+
+#: How a trial's process, which knows no tuners, tells overridden methods from these.
+for _method in (Tuner.run_trial, Tuner.on_batch_begin, Tuner.on_batch_end, Tuner.on_epoch_begin, Tuner.on_epoch_end):
+    _method.standard = True  # type: ignore[attr-defined]
