@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 def load_task(source: Load) -> Task:
     """Executes the script, or rebuilds what the caller pickled. Raises UsageError where that fails."""
+    task = _task(source)
+    task.options = source.options
+    return task
+
+
+def _task(source: Load) -> Task:
     if source.script is not None:
         from gpusched.trial.task import load_script
 

@@ -45,12 +45,13 @@ class Task:
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
     script: Path | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)  #: of the command line: they beat the tuner's
     _loaded: tuple[tuple[Any, ...], dict[str, Any]] | None = field(default=None, repr=False)
 
     @property
     def asked(self) -> Asked:
         asked: Asked = self.tuner.asked
-        return asked
+        return override(asked, self.options) if self.options else asked
 
     @property
     def load_data(self) -> Callable[[], Any] | None:
