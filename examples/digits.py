@@ -37,13 +37,13 @@ def load_data():
     pixels, labels = load_digits(return_X_y=True)
     pixels = (pixels / 16).reshape(-1, 8, 8, 1).astype("float32")
     x, x_val, y, y_val = train_test_split(pixels, labels, test_size=0.25, stratify=labels, random_state=0)
-    return dict(
-        x=x,
-        y=y,
-        validation_data=(x_val, y_val),
-        batch_size=64,
-        callbacks=[keras.callbacks.EarlyStopping("val_loss", patience=5)],
-    )
+    return {
+        "x": x,
+        "y": y,
+        "validation_data": (x_val, y_val),
+        "batch_size": 64,
+        "callbacks": [keras.callbacks.EarlyStopping("val_loss", patience=5)],
+    }
 
 
 tuner = gs.Hyperband(

@@ -8,8 +8,23 @@
 Importing it loads neither Keras nor NVML.
 """
 
+from gpusched import errors
 from gpusched.engines.simulated import simulate
+from gpusched.hypermodel import HyperModel
 from gpusched.hyperparameters import HyperParameters
 from gpusched.objective import Objective
+from gpusched.tuners import ASHA, BayesianOptimization, GridSearch, Hyperband, RandomSearch, Tuner
 
-__all__ = ["HyperParameters", "Objective", "simulate"]
+__all__ = [
+    "ASHA",
+    "BayesianOptimization",
+    "GridSearch",
+    "HyperModel",
+    "HyperParameters",
+    "Hyperband",
+    "Objective",
+    "RandomSearch",
+    "Tuner",
+    "errors",
+    "simulate",
+]

@@ -7,8 +7,9 @@ what came of it is read from the run directory.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from gpusched.errors import UsageError
 from gpusched.hypermodel import HyperModel, as_hypermodel
@@ -16,11 +17,22 @@ from gpusched.trial.settings import Asked
 from gpusched.trial.task import HandOver, Task, default_name, executing
 
 #: What every tuner takes by name, besides the arguments of its algorithm.
-COMMON = """train max_epochs max_model_size optimizer loss metrics distribution_strategy directory project_name overwrite
-    executions_per_trial gpus per_gpu gpus_per_trial cpu_slots max_time engine sampler keep checkpoint_every max_trials
-""".split()
+COMMON = (
+    *("train", "max_epochs", "max_trials", "max_model_size", "optimizer", "loss", "metrics", "distribution_strategy"),
+    *("directory", "project_name", "overwrite", "executions_per_trial", "gpus", "per_gpu", "gpus_per_trial"),
+    *("cpu_slots", "max_time", "engine", "sampler", "keep", "checkpoint_every"),
+)
 #: Of Keras Tuner: taken, and without meaning here.
 _IGNORED = ("logger", "tuner_id")
+
+
+_M = TypeVar("_M", bound=Callable[..., Any])
+
+
+def standard(method: _M) -> _M:
+    """Marks a method as ours, so that a trial's process, which knows no tuners, tells overridden ones from it."""
+    method.standard = True  # type: ignore[attr-defined]
+    return method
 
 
 class Tuner:
@@ -58,6 +70,8 @@ class Tuner:
                 f"{type(self).__name__}: there is no argument {', '.join(map(repr, unknown))}; there are "
                 + ", ".join(sorted(COMMON))
             )
+        # Now: in another process __main__ is another script.
+        asked["project_name"] = asked.get("project_name") or default_name()
         self.asked = Asked(algorithm=algorithm, hypermodel=as_hypermodel(hypermodel), **asked)
         own = not getattr(type(self).run_trial, "standard", False)
         if self.asked.hypermodel is None and self.asked.train is None and not own:
@@ -106,28 +120,32 @@ class Tuner:
 
     # ------------------------------------------------------------------ the search
 
-    def search(self, *fit_args: Any, **fit_kwargs: Any) -> int:
-        """Runs the search, or carries it on; returns its exit code (0: complete, or its budget is used).
+    def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
+        """Runs the search, or carries it on.
 
-        The arguments are those of fit, or a function that returns them. In a notebook, where a loop is running, it
-        works as well.
+        The arguments are those of fit, or a function that returns them. It works in a notebook, where a loop is
+        running, as well. Raises GpuschedError where the search ended without one completed trial or by failures in a
+        row, KeyboardInterrupt where it was stopped.
         """
         if executing() is not None:
             raise HandOver(Task(self, fit_args, fit_kwargs))
         from gpusched.runtime import entry
+        from gpusched.ui.view import choose
 
-        return int(entry.search(self, fit_args, fit_kwargs))
+        entry.search(self, fit_args, fit_kwargs, view=choose())
 
-    async def search_async(self, *fit_args: Any, **fit_kwargs: Any) -> int:
+    async def search_async(self, *fit_args: Any, **fit_kwargs: Any) -> None:
         """The same within a running loop of asyncio."""
         if executing() is not None:
             raise HandOver(Task(self, fit_args, fit_kwargs))
         from gpusched.runtime import entry
+        from gpusched.ui.view import choose
 
-        return int(await entry.search_async(self, fit_args, fit_kwargs))
+        await entry.search_async(self, fit_args, fit_kwargs, view=choose())
 
     # ------------------------------------------------------------------ in a trial's process
 
+    @standard
     def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
         """Trains a trial and returns what fit returned, once for each execution.
 
@@ -136,19 +154,18 @@ class Tuner:
         """
         return trial.fit(*args, **kwargs)
 
+    @standard
     def on_batch_begin(self, trial: Any, model: Any, batch: int, logs: Any = None) -> None:
         """Called in the trial's process before a batch."""
 
+    @standard
     def on_batch_end(self, trial: Any, model: Any, batch: int, logs: Any = None) -> None:
         """Called in the trial's process after a batch."""
 
+    @standard
     def on_epoch_begin(self, trial: Any, model: Any, epoch: int, logs: Any = None) -> None:
         """Called in the trial's process before an epoch."""
 
+    @standard
     def on_epoch_end(self, trial: Any, model: Any, epoch: int, logs: Any = None) -> None:
         """Called in the trial's process after an epoch, with its metrics."""
-
-
-#: How a trial's process, which knows no tuners, tells overridden methods from these.
-for _method in (Tuner.run_trial, Tuner.on_batch_begin, Tuner.on_batch_end, Tuner.on_epoch_begin, Tuner.on_epoch_end):
-    _method.standard = True  # type: ignore[attr-defined]
