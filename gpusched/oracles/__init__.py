@@ -5,6 +5,7 @@
 >>> oracle.tell(job, [0.9])
 """
 
+from gpusched.oracles.asha import ASHA
 from gpusched.oracles.base import Answer, Done, Job, Oracle, Place, Plan, RungState, Scores, Wait
 from gpusched.oracles.hyperband import Hyperband
 from gpusched.oracles.single import GridSearch, RandomSearch
@@ -12,11 +13,13 @@ from gpusched.oracles.single import GridSearch, RandomSearch
 #: By the name that the command line knows them by.
 ORACLES: dict[str, type[Oracle]] = {
     "hyperband": Hyperband,
+    "asha": ASHA,
     "random": RandomSearch,
     "grid": GridSearch,
 }
 
 __all__ = [
+    "ASHA",
     "ORACLES",
     "Answer",
     "Done",

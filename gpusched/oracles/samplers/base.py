@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpusched.hyperparameters import HyperParameter
 from gpusched.oracles.draws import late_value, uniform
+from gpusched.oracles.samplers.sobol import DIMENSIONS, sobol
 from gpusched.oracles.samplers.space import Space
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ _ATTEMPTS = 64
 
 
 class Sampler:
-    """Random values, each drawn from (seed, trial id, its full name); the base of cleverer samplers.
+    """Quasi-random values, each a function of (seed, trial id, its full name); the base of cleverer samplers.
 
     In a space of few configurations nothing is proposed twice: trials are drawn in the order of their ids,
     whatever the order in which they start, so that each knows those before it.
@@ -81,7 +82,17 @@ class Sampler:
         return self.space.fill(given or {}, lambda i, h: self._value(trial_id, i, h, attempt))
 
     def _value(self, trial_id: int, i: int, hyperparameter: HyperParameter, attempt: int) -> Any:
-        return hyperparameter.prob_to_value(uniform(self.seed, trial_id, hyperparameter.full_name, attempt))
+        return hyperparameter.prob_to_value(self._prob(trial_id, i, hyperparameter, attempt))
+
+    def _prob(self, trial_id: int, i: int, hyperparameter: HyperParameter, attempt: int = 0) -> float:
+        """The trial's place in this dimension: a quasi-random point, or chance where that would repeat an earlier one.
+
+        Who was discovered late has no dimension of its own: it must be drawn as trials draw it for themselves.
+        """
+        name = hyperparameter.full_name
+        if attempt or i >= min(self.space.initial, DIMENSIONS):
+            return uniform(self.seed, trial_id, name, attempt)
+        return sobol(trial_id, i, int(uniform(self.seed, -1, name) * 2**32))
 
     def _next_queued(self) -> dict[str, Any] | None:
         return self._queued.pop(0) if self._queued else None
