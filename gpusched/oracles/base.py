@@ -18,6 +18,7 @@ from gpusched.hyperparameters import HyperParameter, HyperParameters, deserializ
 from gpusched.objective import Objective
 from gpusched.oracles import draws
 from gpusched.oracles.brackets import BracketPlan
+from gpusched.oracles.pareto import front
 from gpusched.oracles.samplers import RandomSampler, Sampler, Space
 
 #: The objective after each epoch that a job trained; None and NaN are worse than any number.
@@ -283,6 +284,12 @@ class Oracle(ABC):
                 key=lambda i: (-self.trials[i].budget, self.trials[i].score, i),
             )
         return self._ranking
+
+    def pareto(self) -> list[int]:
+        """Finished trials that no other beats in every objective, the best in the first objective first."""
+        points = {i: self.trials[i].point or (self.trials[i].score,) for i in self.rank()}
+        finite = {i: p for i, p in points.items() if all(map(math.isfinite, p))}
+        return sorted(front(finite), key=lambda i: (finite[i], i))
 
     def released(self) -> list[int]:
         """Trials that since the last call became certain never to train again."""

@@ -16,15 +16,24 @@ def dominates(a: Point, b: Point) -> bool:
     return a != b and all(x <= y for x, y in zip(a, b, strict=True))
 
 
+def front(points: Mapping[int, Point]) -> list[int]:
+    """The ids of those beaten by nobody, in the order of ids."""
+    # By the first place: nobody is beaten by one that comes later.
+    found: list[int] = []
+    for i in sorted(points, key=lambda i: points[i]):
+        if not any(dominates(points[j], points[i]) for j in found):
+            found.append(i)
+    return sorted(found)
+
+
 def fronts(points: Mapping[int, Point]) -> list[list[int]]:
-    """The ids by Pareto front, the undominated first; within a front in the order of ids."""
-    left = sorted(points)
+    """The ids by Pareto front, the undominated first."""
+    left = dict(points)
     found = []
     while left:
-        front = [i for i in left if not any(dominates(points[j], points[i]) for j in left)]
-        found.append(front)
-        gone = set(front)
-        left = [i for i in left if i not in gone]
+        found.append(front(left))
+        for i in found[-1]:
+            del left[i]
     return found
 
 
@@ -35,9 +44,9 @@ def pareto_order(points: Mapping[int, Point]) -> list[int]:
     """
     whole = {i: p for i, p in points.items() if p and all(map(math.isfinite, p))}
     order = []
-    for front in fronts(whole):
-        lonely = _crowding([whole[i] for i in front])
-        order += [i for _, i in sorted(zip((-x for x in lonely), front, strict=True))]
+    for tier in fronts(whole):
+        lonely = _crowding([whole[i] for i in tier])
+        order += [i for _, i in sorted(zip((-x for x in lonely), tier, strict=True))]
     return order + sorted(set(points) - set(whole))
 
 
