@@ -6,16 +6,13 @@ Run it with `gpusched run examples/train_function.py`, or `python examples/train
 import io
 
 import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
 
 import gpusched as gs
 
-
-def digits():
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    pixels, labels = load_digits(return_X_y=True)
-    return train_test_split(pixels / 16, labels, test_size=0.25, stratify=labels, random_state=0)
+pixels, labels = load_digits(return_X_y=True)  # Once: every trial is forked from the process that runs this.
+x, x_val, y, y_val = train_test_split(pixels / 16, labels, test_size=0.25, stratify=labels, random_state=0)
 
 
 def forward(net, x):
@@ -31,7 +28,6 @@ def train(hp, trial):
     decay = hp.Float("weight_decay", 1e-6, 1e-2, sampling="log")
     batch = hp.Choice("batch_size", [16, 32, 64])
 
-    x, x_val, y, y_val = digits()
     saved = trial.load_checkpoint()
     if saved is None:
         rng = np.random.default_rng(trial.id)
