@@ -19,7 +19,7 @@ import msgspec
 
 from gpusched.errors import GpuschedError
 from gpusched.launcher.protocol import Load, Loaded, Refused, decode_request, encode
-from gpusched.launcher.source import import_framework, load_task, unforkable
+from gpusched.launcher.source import import_framework, imports_keras, load_task, unforkable
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +54,8 @@ def _load(sock: socket.socket, source: Load, verdict: int) -> None:
     from gpusched.trial.task import settings
 
     try:
+        if imports_keras(source) and source.mode != "spawn":
+            import_framework()
         task = load_task(source)
         wanted = settings(task, source.options)
         sock.sendall(encode(Loaded(settings=msgspec.to_builtins(wanted))))

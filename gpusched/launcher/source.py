@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,9 +38,38 @@ def _task(source: Load) -> Task:
 
 
 def import_framework() -> None:
-    """Imports Keras, so that every fork has it; wakes no runtime."""
+    """Imports Keras, so that every fork has it; wakes no runtime.
+
+    What TensorFlow's libraries print about themselves while they load is shown only where loading fails.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import keras  # noqa: F401
+    sys.stderr.flush()
+    kept = os.dup(2)
+    aside = os.memfd_create("gpusched-import")
+    os.dup2(aside, 2)
+    try:
+        import keras  # noqa: F401
+    except BaseException:
+        os.dup2(kept, 2)
+        os.lseek(aside, 0, os.SEEK_SET)
+        while block := os.read(aside, 1 << 16):
+            os.write(2, block)
+        raise
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(aside)
+
+
+def imports_keras(source: Load) -> bool:
+    """Whether a script says by its text that it uses Keras, and leaves the choice of its backend to the environment."""
+    if source.script is None:
+        return False
+    try:
+        text = Path(source.script).read_text(errors="replace")
+    except OSError:
+        return False
+    return re.search(r"^\s*(import|from) (keras|tensorflow)\b", text, re.M) is not None and "KERAS_BACKEND" not in text
 
 
 def unforkable() -> str | None:
