@@ -9,12 +9,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gpusched.errors import UsageError
 from gpusched.hypermodel import HyperModel, as_hypermodel
+from gpusched.hyperparameters import HyperParameters
 from gpusched.trial.settings import Asked
 from gpusched.trial.task import HandOver, Task, default_name, executing
+
+if TYPE_CHECKING:
+    from gpusched.oracles import Plan
+    from gpusched.tuners.results import OracleView, Results, TrialResult
 
 #: What every tuner takes by name, besides the arguments of its algorithm.
 COMMON = (
@@ -142,6 +147,89 @@ class Tuner:
         from gpusched.ui.view import choose
 
         await entry.search_async(self, fit_args, fit_kwargs, view=choose())
+
+    # ------------------------------------------------------------------ what came of it
+
+    def _results(self) -> Results:
+        from gpusched.tuners.results import Results
+
+        return Results.open(self.project_dir)
+
+    def get_best_hyperparameters(self, num_trials: int = 1) -> list[HyperParameters]:
+        """Of the best trials: those trained furthest first, then by score."""
+        return [trial.hyperparameters for trial in self._results().trials(num_trials)]
+
+    def get_best_trials(self, num_trials: int = 1) -> list[TrialResult]:
+        """The best trials: those trained furthest first, then by score."""
+        return self._results().trials(num_trials)
+
+    def get_best_models(self, num_models: int = 1) -> list[Any]:
+        """The best trials' models, with the weights and the optimizer of their best epochs.
+
+        Loads Keras into this process. Raises UsageError where weights are not kept, or there is no build_model.
+        """
+        return self._results().models(self.asked, num_models)
+
+    def results(self) -> list[dict[str, Any]]:
+        """A row for each trial, execution and epoch, all with the same columns: pandas.DataFrame(tuner.results())."""
+        from gpusched.ui.export.table import rows
+
+        return rows(self._results().run)
+
+    def results_summary(self, num_trials: int = 10) -> None:
+        """Prints the best trials."""
+        self._results().summary(num_trials)
+
+    def search_space_summary(self, extended: bool = False) -> None:
+        """Prints the hyperparameters; before a search it finds them in a process of its own."""
+        from gpusched.tuners.results import space_summary
+
+        if executing() is None:
+            space_summary(self._space())
+
+    def plan(self) -> Plan | None:
+        """Prints and returns what the search will train: brackets, rungs, trials and epochs. Trains nothing."""
+        from gpusched.objective import Objective
+        from gpusched.oracles import ORACLES
+        from gpusched.trial.task import settings
+        from gpusched.tuners.results import plan_summary
+
+        if executing() is not None:
+            return None
+        wanted = settings(Task(self))
+        objectives = [Objective.from_config(each) for each in wanted.objectives]
+        oracle = ORACLES[wanted.algorithm](self._space(), objectives, seed=wanted.seed or 0, **wanted.arguments)
+        plan = oracle.plan()
+        plan_summary(plan)
+        return plan
+
+    def _space(self) -> HyperParameters:
+        if (Path(self.project_dir) / "search.json").exists() and not self.asked.overwrite:
+            return self._results().space
+        from gpusched.tuners.space import discover
+
+        return discover(self)
+
+    @property
+    def remaining_trials(self) -> int | None:
+        """Trials that were not started yet; None where nobody says how many there are."""
+        if (Path(self.project_dir) / "search.json").exists():
+            return self._results().remaining
+        return self.asked.max_trials
+
+    @property
+    def oracle(self) -> OracleView:
+        """What Keras Tuner's users ask their oracle: get_best_trials, get_trial, get_space, objective."""
+        from gpusched.tuners.results import OracleView
+
+        return OracleView(self._results())
+
+    def reload(self) -> None:
+        """Makes sure that there is a run to read. It is read anew whenever it is asked for something.
+
+        Raises UsageError where there is none.
+        """
+        self._results()
 
     # ------------------------------------------------------------------ in a trial's process
 

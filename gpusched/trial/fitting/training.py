@@ -156,6 +156,8 @@ class Fitter:
         meta = job.states.meta(execution)
         if meta is not None and state.build_if_possible(model, meta["build"]):
             recorder.restore(model)
+        if not hypermodel.own_fit:
+            args, kwargs = share_arrays(args, kwargs)
         result = hypermodel.fit(job.space.hp, model, *args, **kwargs)
         self._take(result, recorder, model, hypermodel)
         return result
@@ -226,14 +228,14 @@ class Fitter:
 def _by_name(
     hypermodel: HyperModel, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Positional arguments behind x and y by their names, and large arrays shared rather than copied."""
+    """Positional arguments behind x and y by their names, so that they meet those given by name."""
     if hypermodel.own_fit:
         return args, kwargs
     if len(args) > 2:
         kwargs = {**dict(zip(_POSITIONAL, args[2:], strict=False)), **kwargs}
         args = args[:2]
     kwargs.setdefault("verbose", 2)  # A line an epoch: what a log can hold.
-    return share_arrays(args, kwargs)
+    return args, kwargs
 
 
 def _patience(hypermodel: HyperModel, kwargs: Mapping[str, Any], epochs: int) -> int | None:

@@ -1,0 +1,188 @@
+"""What came of a search, read from its run directory, whoever ran it and wherever it runs.
+
+Knows how a run becomes the objects that Keras Tuner's users expect. Reads only.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from gpusched.errors import UsageError
+from gpusched.hyperparameters import HyperParameters, serialize
+from gpusched.runtime.reader import Run
+from gpusched.trial.settings import Asked
+from gpusched.ui import words
+from gpusched.ui.facts import finished_trial
+
+if TYPE_CHECKING:
+    from gpusched.oracles import Plan
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """A finished trial."""
+
+    id: int
+    hyperparameters: HyperParameters
+    score: float  #: of the best epoch
+    best_step: int  #: that epoch, counted from 1
+    epochs: int  #: it has been trained for
+    metrics: dict[str, Any] = field(default_factory=dict)  #: of that epoch
+    objective: str = ""
+    status: str = "COMPLETED"
+
+    @property
+    def trial_id(self) -> str:
+        return f"{self.id:04d}"
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return dict(self.hyperparameters.values)
+
+    def summary(self, file: TextIO | None = None) -> None:
+        """Prints values and score."""
+        out = file or sys.stdout
+        print(f"Trial {self.trial_id} summary\nHyperparameters:", file=out)
+        for name, value in self.values.items():
+            print(f"{words.clean(name)}: {words.value(value)}", file=out)
+        print(f"Score: {self.score} ({self.objective}, epoch {self.best_step} of {self.epochs})", file=out)
+
+
+class Results:
+    """A run as its tuner's user looks at it."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    @classmethod
+    def open(cls, path: str) -> Results:
+        """Raises UsageError where there is no run."""
+        if not (Path(path) / "search.json").exists():
+            raise UsageError(f"{path}: there are no results yet; call search() first, or give its directory and name")
+        return cls(Run.open(path))
+
+    @property
+    def space(self) -> HyperParameters:
+        """All hyperparameters, those found during the search included."""
+        oracle = self.run.search.oracle
+        space = [serialize(each) for each in oracle.space.hyperparameters]
+        return HyperParameters.from_config({"space": space, "values": {}})
+
+    def trials(self, count: int | None = None) -> list[TrialResult]:
+        """The best trials: those trained furthest first, then by score; all where no count is given."""
+        oracle = self.run.search.oracle
+        space = self.space
+        found = []
+        for trial_id in oracle.rank()[:count]:
+            best = finished_trial(oracle, trial_id)
+            if best is None:
+                continue
+            hp = space.copy()
+            hp.values = dict(best.values)
+            lines = self.run.metrics(trial_id)
+            at = [line for line in lines if line["epoch"] == best.epoch]
+            metrics = {name: value for name, value in (at[0] if at else {}).items() if name != "epoch"}
+            objective = oracle.objectives[0].name
+            found.append(TrialResult(trial_id, hp, best.score, best.epoch, best.budget, metrics, objective))
+        return found
+
+    def trial(self, trial_id: int) -> TrialResult:
+        """Raises UsageError where it has not finished a job."""
+        for each in self.trials():
+            if each.id == trial_id:
+                return each
+        raise UsageError(f"trial {trial_id}: it has no results in {self.run.dir.path}")
+
+    def models(self, asked: Asked, count: int) -> list[Any]:
+        """The best trials' models with the weights and the optimizer of their best epochs."""
+        if asked.hypermodel is None:
+            raise UsageError("get_best_models: train= and run_trial build no model that could be loaded")
+        from gpusched.trial.checkpoint import States
+        from gpusched.trial.fitting import state
+        from gpusched.trial.fitting.training import compile_model
+
+        models = []
+        for each in self.trials(count):
+            best = States(self.run.dir.trial(each.id).best)
+            file = best.file(".weights.h5")
+            meta = best.meta() or {}
+            if file is None:
+                raise UsageError(
+                    f"trial {each.id}: its weights are not kept; keep={asked.keep} trials keep theirs, "
+                    "give the tuner a larger keep="
+                )
+            model = compile_model(asked, each.hyperparameters)
+            if not state.build_if_possible(model, meta.get("build")):
+                raise UsageError(
+                    f"trial {each.id}: its model cannot be built without data; give the model's class a "
+                    "build(input_shape), or begin it with keras.Input"
+                )
+            state.load_weights(model, file)
+            models.append(model)
+        return models
+
+    @property
+    def remaining(self) -> int | None:
+        """Trials that were not started yet; None for a search without end."""
+        total = self.run.search.oracle.plan().trials
+        return None if total is None else max(0, total - len(self.run.search.trials))
+
+    def summary(self, count: int, file: TextIO | None = None) -> None:
+        out = file or sys.stdout
+        objectives = ", ".join(map(str, self.run.search.oracle.objectives))
+        print(f"Results summary\nResults in {self.run.dir.path}\nShowing {count} best trials", file=out)
+        print(f"Objective: {objectives}; trials trained further stand first", file=out)
+        for each in self.trials(count):
+            print(file=out)
+            each.summary(out)
+
+
+def space_summary(space: HyperParameters, file: TextIO | None = None) -> None:
+    """Prints every hyperparameter with all that defines it."""
+    out = file or sys.stdout
+    print(f"Search space summary\nSearch space size: {len(space.space)}", file=out)
+    for each in space.space:
+        config = each.get_config()
+        print(f"{config.pop('name')} ({type(each).__name__})\n{config}", file=out)
+
+
+def plan_summary(plan: Plan, file: TextIO | None = None) -> None:
+    """Prints a table of brackets and rungs."""
+    out = file or sys.stdout
+    for bracket in plan.brackets:
+        rungs = ", ".join(
+            f"{words.plural(rung.trials, 'trial')} to epoch {rung.stop_epoch}" for rung in bracket.rungs if rung.trials
+        )
+        print(f"round {bracket.iteration + 1}, bracket {bracket.bracket}: {rungs}", file=out)
+    if plan.trials is None:
+        print("and so on without end", file=out)
+    else:
+        print(f"{words.plural(plan.trials, 'trial')}, {words.plural(plan.epochs or 0, 'epoch')} in all", file=out)
+
+
+class OracleView:
+    """What Keras Tuner's users ask a tuner's oracle."""
+
+    def __init__(self, results: Results) -> None:
+        self._results = results
+
+    @property
+    def objective(self) -> Any:
+        objectives = self._results.run.search.oracle.objectives
+        return objectives if len(objectives) > 1 else objectives[0]
+
+    @property
+    def trials(self) -> dict[str, TrialResult]:
+        return {each.trial_id: each for each in self._results.trials()}
+
+    def get_trial(self, trial_id: int | str) -> TrialResult:
+        return self._results.trial(int(trial_id))
+
+    def get_best_trials(self, num_trials: int = 1) -> list[TrialResult]:
+        return self._results.trials(num_trials)
+
+    def get_space(self) -> HyperParameters:
+        return self._results.space
