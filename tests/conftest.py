@@ -145,7 +145,8 @@ class MadeRun:
         self.failing = failing
         self._ends: list[tuple[float, int, Launch]] = []
         places = [SlotInfo(index=i, devices=("cpu",), label=f"cpu {i}") for i in range(slots)]
-        self.handle(SessionOpened(at=0.0, wall=1_700_000_000.0, pid=os.getpid(), slots=places))
+        opened = {"wall": 1_700_000_000.0, "pid": os.getpid(), "max_trials": record.arguments.get("max_trials")}
+        self.handle(SessionOpened(at=0.0, slots=places, **opened))
 
     def handle(self, event: AnyEvent) -> list[AnyCommand]:
         """Decides, journals, and acts: a launch makes the trial's folder."""
