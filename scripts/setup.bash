@@ -32,6 +32,10 @@ install() {
         "$python" -m venv --clear .venv
     fi
     say "installing gpusched[$extras] into .venv (the first time takes some minutes)"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$extras]"
+    local said
+    if ! said=$(.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$extras]" 2>&1); then
+        say "$said"
+        return 1
+    fi
     printf '%s\n' "$want" >> "$stamp"
 }

@@ -29,14 +29,14 @@ from gpusched.storage.rundir import RunDir, remember
 from gpusched.trial.settings import Settings
 
 #: Options of the command line that are not the tuner's.
-_SHELL_OPTIONS = {"run", "fresh", "launch", "busy"}
+SHELL_OPTIONS = {"run", "fresh", "launch", "busy"}
 
 
 class Session:
     """One session of work on the search that `source` describes; `options` beat it."""
 
     def __init__(self, source: Load, options: Mapping[str, Any], view: View) -> None:
-        asked = {name: value for name, value in options.items() if name not in _SHELL_OPTIONS}
+        asked = {name: value for name, value in options.items() if name not in SHELL_OPTIONS}
         self._source = msgspec.structs.replace(source, options=asked, mode=options.get("launch") or "auto")
         self._options, self._view = options, view
         self._loop: asyncio.AbstractEventLoop | None = None

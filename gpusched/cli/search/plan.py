@@ -1,13 +1,40 @@
-"""gpusched plan"""
+"""gpusched plan SCRIPT"""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import click
 
-from gpusched.errors import GpuschedError
+from gpusched.cli.options import json_option, print_json
+from gpusched.cli.search.options import given, search_options
 
 
 @click.command("plan")
-def command() -> int:
-    """Not there yet."""
-    raise GpuschedError("plan: is not there yet")
+@click.argument("script", type=click.Path(path_type=Path))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS...]")
+@click.option("--calibrate", is_flag=True, help="Train a few epochs to forecast the time.")
+@json_option
+@search_options
+def command(script: Path, arguments: tuple[str, ...], calibrate: bool, as_json: bool, **options: Any) -> int:
+    """What the search of SCRIPT will do: brackets, rungs, trials, epochs; nothing is kept of it.
+
+    With --calibrate, the first trials are trained for three epochs, and the time of the whole search on
+    these devices is forecast from that.
+    """
+    from gpusched.runtime.planning import plan_script
+    from gpusched.ui.plan import forecast_lines
+
+    asked = given(options)
+    if arguments:
+        asked["argv"] = list(arguments)
+    told = plan_script(script, asked, calibrate=calibrate)
+    if as_json:
+        import msgspec
+
+        print_json(msgspec.to_builtins(told))
+        return 0
+    for line in forecast_lines(told):
+        click.echo(line)
+    return 0

@@ -1,0 +1,54 @@
+"""What README.md shows runs as it stands there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parent.parent / "README.md"
+SNIPPETS = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
+
+
+def snippet(start: str) -> str:
+    (found,) = [text for text in SNIPPETS if text.startswith(start)]
+    return found
+
+
+def gpusched(*words: str, cwd: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "gpusched.cli", *words], cwd=cwd, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_algorithms_alone(tmp_path: Path) -> None:
+    """The snippet on oracles prints what it says it prints."""
+    code = snippet("from gpusched import HyperParameters")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"\d+ s, slots busy \d+%, best trial \d+\n", done.stdout)
+
+
+def test_a_loop_of_ones_own(tmp_path: Path) -> None:
+    """The training loop is tuned by the command beside it."""
+    (tmp_path / "loop.py").write_text(snippet("# loop.py"))
+    gpusched("run", "loop.py", "--objective", "val_loss", "--max-epochs", "9", cwd=tmp_path)
+    assert "trial" in gpusched("best", cwd=tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.keras
+def test_a_keras_model(tmp_path: Path) -> None:
+    """The script of the first page is searched to its end by both of its commands."""
+    (tmp_path / "search.py").write_text(snippet("# search.py"))
+    gpusched("run", "search.py", "--max-epochs", "2", cwd=tmp_path)
+    assert '"state": "complete"' in gpusched("status", "--json", "runs/search", cwd=tmp_path)
+
+
+def test_every_snippet_is_one_of_these() -> None:
+    """A new snippet needs a test."""
+    assert len(SNIPPETS) == 3
