@@ -115,7 +115,7 @@ class Results:
                     "give the tuner a larger keep="
                 )
             model = compile_model(asked, each.hyperparameters)
-            if not state.build_if_possible(model, meta.get("build")):
+            if not state.build_if_possible(model, meta):
                 raise UsageError(
                     f"trial {each.id}: its model cannot be built without data; give the model's class a "
                     "build(input_shape), or begin it with keras.Input"

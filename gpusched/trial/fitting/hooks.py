@@ -9,9 +9,10 @@ import keras
 NAMES = ("on_batch_begin", "on_batch_end", "on_epoch_begin", "on_epoch_end")
 
 
-def hooks(tuner: Any, trial: Any, model: Any) -> list[Any]:
+def hooks(tuner: Any, trial: Any) -> list[Any]:
     """A callback that calls the hooks which the tuner's class overrides; none where it overrides none."""
-    own = [name for name in NAMES if not getattr(getattr(type(tuner), name, None), "standard", True)]
+    methods = {name: getattr(type(tuner), name, None) for name in NAMES}
+    own = [name for name, method in methods.items() if method is not None and not getattr(method, "standard", False)]
     return [_Hooks(tuner, trial, own)] if own else []
 
 

@@ -38,7 +38,7 @@ class Best:
             "objective": self._objective.name,
             "value": value,
             "execution": execution,
-            "build": state.build_config(model),
+            **state.shape_of(model),
         }
         self._states.put(epoch, {".weights.h5": lambda path: state.save_weights(model, path)}, meta)
 
@@ -69,6 +69,7 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         self.on_built = on_built
         self.resumed = False  #: whether the model has its saved state, or never had one
         self.saved_epoch = -1
+        self._checked = False
 
     def restore(self, model: Any) -> None:
         """Gives the model the state of its execution, if there is one. To be called once the model is built."""
@@ -79,13 +80,23 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
             self.resumed = True
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self.on_built(self.model)
-        self.restore(self.model)
+        if self.resumed or self.model.built:
+            self._built()
         # The others' on_train_begin has just reset them.
         for tracked in self.tracked:
             tracked.rebase()
         if self.states.meta(self.execution) is not None:
             self.record.warnings += state.restore_callbacks(self.tracked, self.states, self.execution)
+
+    def _built(self) -> None:
+        self.on_built(self.model)
+        self.restore(self.model)
+        self._checked = True
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if not self._checked:
+            # TensorFlow builds some models only now, with the first batch, which the saved state undoes.
+            self._built()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         metrics = {name: number(value) for name, value in (logs or {}).items()}

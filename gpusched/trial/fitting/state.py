@@ -35,7 +35,7 @@ def save(
         {
             **meta,
             "iterations": _iterations(model),
-            "build": build_config(model),
+            **shape_of(model),
             "callbacks": kept,
             "random": _take_random(arrays),
         },
@@ -93,23 +93,28 @@ def load_weights(model: Any, path: Path) -> list[str]:
     return [" ".join(str(each.message).split()) for each in caught if "Skipping" in str(each.message)]
 
 
-def build_if_possible(model: Any, config: Mapping[str, Any] | None) -> bool:
-    """Builds a model from what a built one said of its inputs; whether it is built now."""
-    if not model.built and config:
+def build_if_possible(model: Any, meta: Mapping[str, Any]) -> bool:
+    """Builds a model from what a built one said of its inputs; whether it has all its weights now."""
+    if model.built:
+        return True
+    if meta.get("build"):
         try:
-            model.build_from_config(dict(config))
-        except Exception:  # A model of the user's class: fit will build it from the data.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Where it fails, fit will build the model from the data.
+                model.build_from_config(dict(meta["build"]))
+        except Exception:
             return False
-    return bool(model.built)
+    # A model of the user's class calls itself built only when it has been called.
+    return bool(model.built) or len(model.weights) == meta.get("weights", -1)
 
 
-def build_config(model: Any) -> dict[str, Any] | None:
-    """What build_from_config wants, as far as JSON can hold it."""
+def shape_of(model: Any) -> dict[str, Any]:
+    """What build_if_possible wants to know of a built model, as JSON."""
     try:
         config = model.get_build_config()
     except Exception:
-        return None
-    return _plain(config) if isinstance(config, dict) else None
+        config = None
+    return {"build": _plain(config) if isinstance(config, dict) else None, "weights": len(model.weights)}
 
 
 def _plain(value: Any) -> Any:

@@ -147,14 +147,14 @@ class Fitter:
             callbacks=user,
             on_built=self._check_size,
         )
-        kwargs["callbacks"] = [*user, *self._hooks(model), recorder]
+        kwargs["callbacks"] = [*user, *self._hooks(), recorder]
         if not free:
             kwargs["epochs"] = spec.stop_epoch
         if epoch or self.asked.algorithm in RESUMING:
             kwargs["initial_epoch"] = epoch
         self._check_size(model)
         meta = job.states.meta(execution)
-        if meta is not None and state.build_if_possible(model, meta["build"]):
+        if meta is not None and state.build_if_possible(model, meta):
             recorder.restore(model)
         if not hypermodel.own_fit:
             args, kwargs = share_arrays(args, kwargs)
@@ -218,11 +218,11 @@ class Fitter:
             copies += move(copies, self.job.spec.trial, execution, self.job.space.hp)
         return copies
 
-    def _hooks(self, model: Any) -> list[Any]:
+    def _hooks(self) -> list[Any]:
         """Calls the tuner's own on_epoch_end and the like, where a subclass has them."""
         from gpusched.trial.fitting.hooks import hooks
 
-        return hooks(self.job.task.tuner, self.job.trial, model)
+        return hooks(self.job.task.tuner, self.job.trial)
 
 
 def _by_name(
