@@ -8,14 +8,27 @@ business; nothing here ever runs code from a file.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gpusched.storage.rundir import write_whole
+import msgspec
+
+from gpusched.storage.rundir import as_json, write_whole
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What is kept of one execution."""
+
+    epoch: int
+    files: dict[str, int]  #: name to size in bytes
+    meta: dict[str, Any]
+
+
+class _Table(msgspec.Struct, frozen=True):
+    executions: dict[str, Entry]
+    format: int = 1
 
 
 class States:
@@ -24,39 +37,44 @@ class States:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.damage: str | None = None
-        self._entries: dict[str, dict[str, Any]] = {}
+        self._entries: dict[str, Entry] = {}
         self._load()
 
     def _load(self) -> None:
         try:
-            self._entries = json.loads((self.folder / "state.json").read_bytes())["executions"]
+            table = msgspec.json.decode((self.folder / "state.json").read_bytes(), type=_Table)
         except FileNotFoundError:
             return
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except (msgspec.DecodeError, OSError) as error:
             self.damage = f"{self.folder}: its state.json is not readable ({error}); training starts anew"
             return
-        for execution, entry in list(self._entries.items()):
-            for file, size in entry["files"].items():
-                with contextlib.suppress(OSError):
-                    if (self.folder / file).stat().st_size == size:
-                        continue
-                self.damage = f"{self.folder / file}: missing or not whole; training starts anew"
-                self._entries.pop(execution, None)
+        for execution, entry in table.executions.items():
+            bad = next((name for name, size in entry.files.items() if not self._whole(name, size)), None)
+            if bad is None:
+                self._entries[execution] = entry
+            else:
+                self.damage = f"{self.folder / bad}: missing or not whole; training starts anew"
+
+    def _whole(self, name: str, size: int) -> bool:
+        try:
+            return (self.folder / name).stat().st_size == size
+        except OSError:
+            return False
 
     def epoch(self, execution: int = 0) -> int:
         """The epochs that the state of this execution has trained; 0 where there is none."""
         entry = self._entries.get(str(execution))
-        return 0 if entry is None else int(entry["epoch"])
+        return 0 if entry is None else entry.epoch
 
     def meta(self, execution: int = 0) -> dict[str, Any] | None:
         """What was put beside the files; None where there is no state."""
         entry = self._entries.get(str(execution))
-        return None if entry is None else entry["meta"]
+        return None if entry is None else entry.meta
 
     def file(self, suffix: str, execution: int = 0) -> Path | None:
         """The file with this suffix; None where the state has none."""
         entry = self._entries.get(str(execution))
-        name = None if entry is None else next((name for name in entry["files"] if name.endswith(suffix)), None)
+        name = None if entry is None else next((name for name in entry.files if name.endswith(suffix)), None)
         return None if name is None else self.folder / name
 
     def put(
@@ -72,7 +90,8 @@ class States:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         files: dict[str, int] = {}
-        taken = self._entries.get(str(execution), {}).get("files", {})
+        before = self._entries.get(str(execution))
+        taken = before.files if before is not None else {}
         for suffix, write in writers.items():
             name = f"{execution}-{epoch:04d}{suffix}"
             if name in taken:  # Saved twice in one epoch: the older one counts until state.json is replaced.
@@ -83,27 +102,27 @@ class States:
             _sync(aside)
             files[name] = aside.stat().st_size
             os.replace(aside, self.folder / name)
-        entry = {"epoch": epoch, "files": files, "meta": dict(meta or {})}
-        entries = {**self._entries, str(execution): entry}
+        entries = {**self._entries, str(execution): Entry(epoch, files, dict(meta or {}))}
         _sync(self.folder)
-        write_whole(self.folder / "state.json", json.dumps({"format": 1, "executions": entries}).encode())
-        self._entries = entries
-        self._sweep()
+        self._write(entries)
 
     def drop(self, execution: int) -> None:
         """Forgets the state of one execution."""
-        if self._entries.pop(str(execution), None) is not None:
-            content = json.dumps({"format": 1, "executions": self._entries}).encode()
-            write_whole(self.folder / "state.json", content)
-            self._sweep()
+        if str(execution) in self._entries:
+            self._write({name: entry for name, entry in self._entries.items() if name != str(execution)})
+
+    def _write(self, entries: dict[str, Entry]) -> None:
+        write_whole(self.folder / "state.json", as_json(_Table(entries)))
+        self._entries = entries
+        self._sweep()
 
     def _sweep(self) -> None:
         """Deletes what no state counts any more."""
-        kept = {"state.json"}.union(*(entry["files"] for entry in self._entries.values()))
-        for entry in os.scandir(self.folder):
-            if entry.name not in kept:
+        kept = {"state.json"}.union(*(entry.files for entry in self._entries.values()))
+        for name in os.listdir(self.folder):
+            if name not in kept:
                 with contextlib.suppress(OSError):
-                    shutil.rmtree(entry) if entry.is_dir(follow_symlinks=False) else os.unlink(entry)
+                    os.unlink(self.folder / name)
 
 
 def _sync(path: Path) -> None:

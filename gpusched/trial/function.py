@@ -106,10 +106,10 @@ class Trial:
 class Probing(Trial):
     """A trial that is none: it has no epochs to train, and ends the loop where it reports."""
 
-    def __init__(self, hp: HyperParameters) -> None:
+    def __init__(self, hp: HyperParameters, folder: Path) -> None:
         self.id = -1
         self.start_epoch = self.stop_epoch = self.execution = 0
-        self.folder = Path()
+        self.folder = folder
         self.hyperparameters = hp
 
     def load_checkpoint(self) -> bytes | None:

@@ -6,8 +6,10 @@ framework's runtime: which process that may do is the caller's business.
 
 from __future__ import annotations
 
+import tempfile
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpusched.errors import UsageError
@@ -79,9 +81,12 @@ def _probe(task: Task, failures: list[BaseException]) -> Callable[[HyperParamete
         elif train is not None:
             from gpusched.trial.function import Probing
 
-            loop(lambda: train(hp, Probing(hp)))
+            with tempfile.TemporaryDirectory(prefix="gpusched-probe-") as folder:
+                loop(lambda: train(hp, Probing(hp, Path(folder))))
         elif hypermodel is not None:
             model = build(hypermodel, hp)
+            if model is None:
+                raise UsageError("build_model returned None: is its `return model` missing?")
             if hypermodel.own_fit:
                 args, kwargs = task.fit_arguments
                 kwargs["callbacks"] = list(kwargs.get("callbacks") or [])

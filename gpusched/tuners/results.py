@@ -16,6 +16,7 @@ from gpusched.runtime.reader import Run
 from gpusched.trial.settings import Asked
 from gpusched.ui import words
 from gpusched.ui.facts import finished_trial
+from gpusched.ui.plan import plan_lines
 
 if TYPE_CHECKING:
     from gpusched.oracles import Plan
@@ -150,17 +151,9 @@ def space_summary(space: HyperParameters, file: TextIO | None = None) -> None:
 
 
 def plan_summary(plan: Plan, file: TextIO | None = None) -> None:
-    """Prints a table of brackets and rungs."""
-    out = file or sys.stdout
-    for bracket in plan.brackets:
-        rungs = ", ".join(
-            f"{words.plural(rung.trials, 'trial')} to epoch {rung.stop_epoch}" for rung in bracket.rungs if rung.trials
-        )
-        print(f"round {bracket.iteration + 1}, bracket {bracket.bracket}: {rungs}", file=out)
-    if plan.trials is None:
-        print("and so on without end", file=out)
-    else:
-        print(f"{words.plural(plan.trials, 'trial')}, {words.plural(plan.epochs or 0, 'epoch')} in all", file=out)
+    """Prints a table of brackets and rungs: trials×epochs."""
+    for line in plan_lines(plan):
+        print(line, file=file or sys.stdout)
 
 
 class OracleView:

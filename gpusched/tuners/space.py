@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import tempfile
 import threading
+from pathlib import Path
 from typing import Any
 
 from gpusched.hyperparameters import HyperParameters
 from gpusched.launcher.client import LauncherClient
 from gpusched.launcher.protocol import Load
 from gpusched.launcher.transport import pack
+from gpusched.storage.rundir import RunDir
 
 
 def discover(tuner: Any) -> HyperParameters:
@@ -40,8 +43,9 @@ async def _ask(tuner: Any) -> HyperParameters:
         launcher = await LauncherClient.start(Load(pickled_fd=fd))
         try:
             await launcher.loaded()
-            await launcher.ready()
-            return HyperParameters.from_config((await launcher.discover()).space)
+            with tempfile.TemporaryDirectory(prefix="gpusched-space-") as folder:
+                await launcher.begin(RunDir(Path(folder)))
+                return HyperParameters.from_config((await launcher.discover()).space)
         finally:
             await launcher.close()
     finally:

@@ -104,8 +104,9 @@ def build_if_possible(model: Any, meta: Mapping[str, Any]) -> bool:
                 model.build_from_config(dict(meta["build"]))
         except Exception:
             return False
-    # A model of the user's class calls itself built only when it has been called.
-    return bool(model.built) or len(model.weights) == meta.get("weights", -1)
+    if not model.built and len(model.weights) == meta.get("weights", -1):
+        model.built = True  # A model of the user's class says so only when it has been called.
+    return bool(model.built)
 
 
 def shape_of(model: Any) -> dict[str, Any]:
