@@ -15,6 +15,7 @@ from gpusched.core.events import (
     JobEnded,
     JobStarted,
     SessionClosed,
+    StopAsked,
 )
 from gpusched.core.outcome import End
 from gpusched.core.search import Search
@@ -98,7 +99,8 @@ def worth_keeping(event: AnyEvent) -> bool:
     """Whether an event stays on the screen: what went well is in the block already."""
     if isinstance(event, JobEnded):
         return event.end not in (End.COMPLETED, End.INTERRUPTED)
-    return not isinstance(event, JobStarted)
+    # Ctrl-C is answered at once, by the process it was pressed in.
+    return not (isinstance(event, JobStarted) or (isinstance(event, StopAsked) and event.reason == "interrupted"))
 
 
 def follow(

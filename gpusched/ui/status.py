@@ -48,7 +48,7 @@ def state(facts: Facts, run: Run, pid: int | None) -> str:
         case Phase.CLOSED if facts.code == 0:
             return words.clean(facts.ending or "complete")
         case Phase.CLOSED if facts.code == 130:
-            return f"stopped ({words.clean(facts.ending or '')}): carry on with `{carry_on(run)}`"
+            return f"{words.clean(facts.ending or 'stopped')}: carry on with `{carry_on(run)}`"
         case _:
             return f"failed: {words.clean(facts.ending or '')}; to try again: `{carry_on(run)}`"
 
@@ -84,7 +84,11 @@ def page(run: Run, pid: int | None, width: int | None = None) -> RenderableType:
     ]
     if pid is not None:
         lines.append(_fact("process", f"{pid} works on it"))
-    left = f", about {words.duration(facts.seconds_left)} left" if facts.seconds_left is not None and pid is not None else ""
+    left = (
+        f", about {words.duration(facts.seconds_left)} left"
+        if facts.seconds_left is not None and pid is not None
+        else ""
+    )
     lines.append(_fact("time", f"{words.duration(facts.seconds)}{left}"))
     lines += [progress(facts, 0), best(facts, width)]
     rungs = rung_lines(facts.rungs)

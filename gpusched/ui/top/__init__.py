@@ -1,0 +1,1 @@
+"""A search in full screen: looks at its files, and acts through its socket."""
