@@ -175,36 +175,50 @@ def state(run="run", execution=0):
 """
 
 
-@pytest.fixture(scope="session")
-def warm() -> Iterator[subprocess.Popen[str]]:
-    """A process that has imported Keras, and forks for every scenario that it is sent."""
-    environ = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-    with subprocess.Popen(
-        [sys.executable, "-c", _WARM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ
-    ) as process:
-        yield process
+class Warm:
+    """For each of Keras's backends a process that has imported Keras, and forks for every scenario that it is sent."""
+
+    def __init__(self) -> None:
+        self._processes: dict[str, subprocess.Popen[str]] = {}
+
+    def run(self, order: dict[str, str], backend: str) -> int:
+        """The exit status of a fork that runs order["code"] in order["folder"]."""
+        process = self._processes.get(backend) or self._start(backend)
         assert process.stdin is not None
-        process.stdin.close()
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(order) + "\n")
+        process.stdin.flush()
+        return int(process.stdout.readline())
+
+    def _start(self, backend: str) -> subprocess.Popen[str]:
+        environ = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "KERAS_BACKEND": backend}
+        pipe = subprocess.PIPE
+        process = subprocess.Popen([sys.executable, "-c", _WARM], stdin=pipe, stdout=pipe, text=True, env=environ)
+        self._processes[backend] = process
+        return process
+
+    def end(self) -> None:
+        for process in self._processes.values():
+            process.communicate()
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    processes = Warm()
+    yield processes
+    processes.end()
 
 
 @pytest.fixture
-def scenario(warm: subprocess.Popen[str], place: Path) -> Callable[[str], Any]:
+def scenario(warm: Warm, place: Path) -> Callable[..., Any]:
     """Runs code in a fresh process with Keras; returns its `result`, which must be JSON."""
 
-    def run(code: str) -> Any:
+    def run(code: str, backend: str = "tensorflow") -> Any:
         output, result = place / "output.txt", place / "result.json"
         ending = f"\nopen({str(result)!r}, 'w').write(json.dumps(result))\n"
-        order = {
-            "code": _PRELUDE + textwrap.dedent(code) + ending,
-            "output": str(output),
-            "folder": str(place),
-        }
-        assert warm.stdin is not None
-        assert warm.stdout is not None
-        warm.stdin.write(json.dumps(order) + "\n")
-        warm.stdin.flush()
-        code_ = warm.stdout.readline().strip()
-        assert code_ == "0", output.read_text(errors="replace")[-4000:]
+        whole = _PRELUDE + textwrap.dedent(code) + ending
+        status = warm.run({"code": whole, "output": str(output), "folder": str(place)}, backend)
+        assert status == 0, output.read_text(errors="replace")[-4000:]
         return json.loads(result.read_text())
 
     return run

@@ -9,7 +9,7 @@ import pytest
 
 pytestmark = pytest.mark.keras
 
-Scenario = Callable[[str], Any]
+Scenario = Callable[..., Any]
 
 
 def test_a_promotion_is_the_same_with_and_without_an_interruption(scenario: Scenario) -> None:
@@ -455,3 +455,28 @@ def test_tensorboard_goes_into_a_folder_for_each_trial(scenario: Scenario) -> No
                           for file in files}), b"_hparams_" in blob]
     """)
     assert result == [["3/execution0"], True]
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_other_backends_are_promoted_as_tensorflow_is(scenario: Scenario, backend: str) -> None:
+    """The same training in two jobs and in one ends with equal weights; early stopping and a stop request work."""
+    pytest.importorskip(backend)
+    code = """
+        def build(hp):
+            model = keras.Sequential([keras.layers.Dense(4), keras.layers.Dense(1)])
+            model.compile(keras.optimizers.Adam(0.05), "mse")
+            return model
+        fit = {"shuffle": False}
+        first = job(0, 3, build=build, fit=fit)
+        job(3, 6, build=build, fit=fit)
+        job(0, 6, build=build, fit=fit, run="whole")
+        result = [keras.config.backend(), first["end"], weights() == weights("whole"), lines() == lines("whole")]
+        class Ask(keras.callbacks.Callback):
+            def on_epoch_begin(self, epoch, logs=None):
+                if epoch == 1:
+                    os.kill(os.getpid(), signal.SIGTERM)
+        stopped = job(0, 4, run="stopped", fit={"callbacks": [Ask()]})
+        again = job(0, 4, run="stopped", fit={"callbacks": [Ask()]})
+        result += [state()["iterations"], stopped["end"], stopped["epochs"], again["end"], len(lines("stopped"))]
+    """
+    assert scenario(code, backend) == [backend, "completed", True, True, 18, "interrupted", 2, "completed", 4]
