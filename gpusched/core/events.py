@@ -75,6 +75,12 @@ class TimeExpired(Event, frozen=True, kw_only=True, tag="time_expired"):
     """The search has used its max_time."""
 
 
+class MaxTimeChanged(Event, frozen=True, kw_only=True, tag="max_time_changed"):
+    """The search may use another time than it was begun with."""
+
+    max_time: float  #: seconds of running time over all sessions
+
+
 class StopAsked(Event, frozen=True, kw_only=True, tag="stop_asked"):
     """A person wants the search to stop; it can be carried on."""
 
@@ -111,6 +117,7 @@ AnyEvent = (
     | JobStarted
     | JobEnded
     | TimeExpired
+    | MaxTimeChanged
     | StopAsked
     | TrialStopAsked
     | PauseAsked

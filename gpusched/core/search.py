@@ -17,6 +17,7 @@ from gpusched.core.events import (
     AnyEvent,
     JobEnded,
     JobStarted,
+    MaxTimeChanged,
     PauseAsked,
     ResumeAsked,
     SessionClosed,
@@ -57,6 +58,7 @@ class Search:
         self.slots = SlotTable()
         self.trials: dict[int, Trial] = {}
         self.at = 0.0  #: seconds of running time at the newest event
+        self.max_time: float | None = None  #: seconds of running time that this session may come to
         self.sessions = 0
         self.finished_jobs = 0
         self.done = False  #: the oracle has nothing more to ask for
@@ -99,6 +101,8 @@ class Search:
                 self._change_slots(event)
             case TimeExpired():
                 commands += self._stop(Finish(reason="max_time is used", code=0), now=False)
+            case MaxTimeChanged():
+                self.max_time = event.max_time
             case StopAsked():
                 commands += self._stop(Finish(reason=event.reason, code=130), now=event.now)
             case TrialStopAsked():
@@ -124,6 +128,7 @@ class Search:
         self.sessions += 1
         self.phase = Phase.RUNNING
         self.ending = None
+        self.max_time = event.max_time
         # A person who starts a search again that failures had ended has seen them.
         self._failed_in_row.clear()
         if event.max_trials != self.oracle.max_trials:

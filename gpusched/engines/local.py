@@ -17,23 +17,21 @@ from typing import TypeAlias
 import msgspec
 
 from gpusched.core.events import JobEnded, JobStarted
-from gpusched.core.outcome import End, Failure, Usage
+from gpusched.core.outcome import End
 from gpusched.engines.base import Report
-from gpusched.errors import GpuschedError
-from gpusched.launcher.client import LauncherClient, LauncherGone, left_behind
-from gpusched.launcher.protocol import Acknowledge, Ended, Reply, Retire, Signal, Start, Started
+from gpusched.engines.conclusion import conclusion, not_started
+from gpusched.errors import GpuschedError, UsageError
+from gpusched.launcher.client import PATIENCE_SECONDS, LauncherClient, LauncherGone, readable, until_dead
+from gpusched.launcher.marks import sweep
+from gpusched.launcher.protocol import Acknowledge, Ended, Reply, Signal, Start, Started
 from gpusched.storage.identity import alive, pidfd
-from gpusched.storage.metrics import read_metrics
-from gpusched.storage.records import Identity, JobSpec, Outcome
+from gpusched.storage.records import Identity, JobSpec
 from gpusched.storage.rundir import RunDir, read_record
 
 #: Starts a launcher in place of one that died.
 Another: TypeAlias = Callable[[], Awaitable[LauncherClient]]
 
 _MOST_DEATHS = 5
-
-#: Signals that come from outside a program; any other is its own fault.
-_FROM_OUTSIDE = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP, -signal.SIGINT, -signal.SIGQUIT}
 
 
 class _Process(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,154 +44,238 @@ class _Process(msgspec.Struct, frozen=True, kw_only=True):
 @dataclass(slots=True)
 class _Job:
     spec: JobSpec
-    launcher: LauncherClient | None  #: None: watched by its identity
+    launcher: LauncherClient | None  #: None: waits for one, or is watched by its identity
     identity: Identity | None = None
+    watch: asyncio.Task[None] | None = None
     interrupted: bool = False
+    now: bool = False  #: … at once
 
 
 class LocalEngine:
     """One run's processes on this machine."""
 
     def __init__(self, run: RunDir, launcher: LauncherClient, report: Report, another: Another) -> None:
-        self._run, self._launcher, self._report, self._another = run, launcher, report, another
+        self._run, self._report, self._another = run, report, another
         self._jobs: dict[int, _Job] = {}
-        self._old: list[LauncherClient] = []
         self._ends: dict[tuple[int, int], Ended] = {}  #: told by launchers of earlier sessions
-        self._gone = False  #: the launcher has died
+        self._told_by: dict[tuple[int, int], LauncherClient] = {}  #: ends not acknowledged yet
+        self._old: list[LauncherClient] = []  #: of earlier sessions
+        self._dead: list[LauncherClient] = []  #: their guardians may live on with their trials
+        self._reviving: asyncio.Task[None] | None = None
         self._deaths = 0  #: of launchers, since a job was last completed
+        self._hopeless: str | None = None  #: why there is no launcher and will be none
         self._closing = False
+        self._launcher = launcher
+        self._marks: set[str] = set()
+        self._take_on(launcher)
+
+    def _take_on(self, launcher: LauncherClient) -> None:
         launcher.on_news = lambda news: self._news(launcher, news)
+        self._marks.add(launcher.mark)
+        with contextlib.suppress(OSError), open(self._run.launcher / "marks", "a", encoding="ascii") as file:
+            file.write(f"{launcher.mark}\n")  # For sessions after this one is killed.
 
     # ------------------------------------------------------------------ what the scheduler asks
 
     async def launch(self, spec: JobSpec) -> None:
-        if self._gone:
-            await self._revive()
-        job = self._jobs[spec.trial] = _Job(spec, self._launcher)
-        try:
-            await self._launcher.send(Start(spec=spec))
-        except LauncherGone:
-            self._lost(job)
+        if self._hopeless is not None:
+            self._report(not_started(spec, self._hopeless))
+            return
+        job = self._jobs[spec.trial] = _Job(spec, None)
+        if self._reviving is None:
+            await self._start(job)
 
-    async def _revive(self) -> None:
-        """Another launcher in place of one that died. Raises GpuschedError where they keep dying."""
-        if self._deaths > _MOST_DEATHS:
-            raise GpuschedError(
-                f"the launcher died {self._deaths} times with no trial completed between; "
-                f"see {self._run.launcher / 'log.txt'}, and whether memory is short"
-            )
-        await self._launcher.close(quit=False)
-        left_behind(self._run)
-        launcher = self._launcher = await self._another()
-        launcher.on_news = lambda news: self._news(launcher, news)
-        self._gone = False
+    async def _start(self, job: _Job) -> None:
+        job.launcher = self._launcher
+        # Where it has died, its death is about to be told, and what becomes of the job with it.
+        with contextlib.suppress(LauncherGone):
+            await self._launcher.send(Start(spec=job.spec))
 
     async def interrupt(self, trial: int, attempt: int, *, now: bool) -> None:
         job = self._jobs.get(trial)
         if job is None or job.spec.attempt != attempt:
             return
-        job.interrupted = True
+        job.interrupted, job.now = True, job.now or now
         if job.launcher is not None:
             with contextlib.suppress(LauncherGone):
                 await job.launcher.send(Signal(trial=trial, attempt=attempt, kill=now))
-        elif job.identity is not None and alive(job.identity):
-            with contextlib.suppress(ProcessLookupError):
-                if now:
-                    os.killpg(job.identity.pid, signal.SIGKILL)
-                else:
-                    os.kill(job.identity.pid, signal.SIGTERM)
+        elif job.identity is not None:
+            _signal(job.identity, now=now)
+        else:  # It waits for a launcher.
+            self._conclude(job, None)
 
     async def acknowledge(self, trial: int, attempt: int) -> None:
-        for launcher in (self._launcher, *self._old):
+        launcher = self._told_by.pop((trial, attempt), None)
+        if launcher is not None:
             with contextlib.suppress(LauncherGone):
                 await launcher.send(Acknowledge(trial=trial, attempt=attempt))
 
     async def adopt(self, jobs: list[JobSpec]) -> set[int]:
-        own = self._launcher.identity
-        for path in left_behind(self._run):
-            if own is not None and path.stem == str(own.pid):
-                continue
-            client = await LauncherClient.connect(path)
-            if client is not None:
-                client.on_news = lambda news, client=client: self._news(client, news)
-                self._old.append(client)
-                with contextlib.suppress(LauncherGone):
-                    await client.send(Retire())
+        with contextlib.suppress(OSError):
+            self._marks.update((self._run.launcher / "marks").read_text(encoding="ascii").split())
+        started = await self._retire_others()
         self._read_ends()
         running = set()
         for spec in jobs:
-            identity = self._identity(spec)
-            job = self._jobs[spec.trial] = _Job(spec, None, identity)
-            if identity is not None and self._watch(job):
-                running.add(spec.trial)
-                self._report(JobStarted(at=0, trial=spec.trial, attempt=spec.attempt, pid=identity.pid, adopted=True))
+            job = self._jobs[spec.trial] = _Job(spec, None)
+            key = (spec.trial, spec.attempt)
+            if key in self._ends:
+                self._conclude(job, self._ends[key])
+                continue
+            launcher, pid = started.get(key, (None, 0))
+            if launcher is not None and not launcher.gone:
+                job.launcher = launcher
+            elif self._watch(job):
+                assert job.identity is not None
+                pid = job.identity.pid
             else:
-                self._conclude(job, self._ends.get((spec.trial, spec.attempt)))
+                self._conclude(job, None)
+                continue
+            running.add(spec.trial)
+            self._report(JobStarted(at=0, trial=spec.trial, attempt=spec.attempt, pid=pid, adopted=True))
         return running
+
+    async def _retire_others(self) -> dict[tuple[int, int], tuple[LauncherClient, int]]:
+        """Takes over from earlier sessions' launchers. What they were ordered and have not begun is void.
+
+        Returns who runs which attempt, under which pid.
+        """
+        started: dict[tuple[int, int], tuple[LauncherClient, int]] = {}
+        for identity in self._left_behind():
+            client = await LauncherClient.connect(self._run.launcher / f"{identity.pid}.sock", identity)
+            if client is None:  # It is just ending: nothing runs below it.
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(until_dead(identity), PATIENCE_SECONDS)
+                continue
+            told: list[Started] = []
+            client.on_news = lambda news, client=client, told=told: (  # type: ignore[misc]
+                told.append(news) if isinstance(news, Started) else self._news(client, news)
+            )
+            if await client.retire():
+                self._old.append(client)
+                client.on_news = lambda news, client=client: self._news(client, news)  # type: ignore[misc]
+                started |= {(each.trial, each.attempt): (client, each.pid) for each in told}
+            else:
+                # It is dead or stuck. Its trials are found by what they wrote of themselves, as a dead one's are.
+                client.kill()
+                await client.leave()
+        return started
+
+    def _left_behind(self) -> list[Identity]:
+        """Live launchers of earlier sessions; traces of dead ones are removed."""
+        own = self._launcher.identity
+        found = []
+        for file in sorted(self._run.launcher.glob("*.json")):
+            with contextlib.suppress(UsageError):
+                identity = read_record(file, Identity)
+                if identity is not None and alive(identity):
+                    if identity != own:
+                        found.append(identity)
+                    continue
+            file.unlink(missing_ok=True)
+            file.with_suffix(".sock").unlink(missing_ok=True)
+        return found
 
     async def close(self) -> None:
         self._closing = True
+        if self._reviving is not None:
+            self._reviving.cancel()
+            await asyncio.wait({self._reviving})
         for job in list(self._jobs.values()):
             await self.interrupt(job.spec.trial, job.spec.attempt, now=True)
+        watches = {job.watch for job in self._jobs.values() if job.watch is not None}
+        if watches:
+            await asyncio.wait(watches)
         for launcher in (self._launcher, *self._old):
             await launcher.close()
-        for file in self._run.launcher.glob("ends.jsonl"):
-            file.unlink()
+        for launcher in self._dead:
+            await launcher.guardian_ended()
+        # What nobody minds any more, of this session and of those that were killed.
+        await asyncio.to_thread(sweep, list(self._marks))
+        self._left_behind()
+        with contextlib.suppress(OSError):
+            for name in ("marks", "ends.jsonl"):
+                (self._run.launcher / name).unlink(missing_ok=True)
 
     # ------------------------------------------------------------------ what launchers tell
 
     def _news(self, launcher: LauncherClient, news: Reply | None) -> None:
         if news is None:
-            if launcher is self._launcher and not self._closing:
-                self._gone = True
-                self._deaths += 1
-            for job in [job for job in self._jobs.values() if job.launcher is launcher]:
-                self._lost(job)
+            self._died(launcher)
         elif isinstance(news, Started):
-            self._started(launcher, news)
+            job = self._jobs.get(news.trial)
+            if job is not None and job.spec.attempt == news.attempt:
+                self._report(JobStarted(at=0, trial=news.trial, attempt=news.attempt, pid=news.pid))
         elif isinstance(news, Ended):
-            ended = self._jobs.get(news.trial)
-            if ended is None or ended.spec.attempt != news.attempt:
-                self._ends[news.trial, news.attempt] = news
+            self._told_by[news.trial, news.attempt] = launcher
+            job = self._jobs.get(news.trial)
+            if job is not None and job.spec.attempt == news.attempt:
+                self._conclude(job, news)
             else:
-                self._conclude(ended, news)
+                self._ends[news.trial, news.attempt] = news
 
-    def _started(self, launcher: LauncherClient, news: Started) -> None:
-        job = self._jobs.get(news.trial)
-        if job is None or job.spec.attempt != news.attempt:
+    def _died(self, launcher: LauncherClient) -> None:
+        if self._closing:
             return
         if launcher is self._launcher:
-            self._report(JobStarted(at=0, trial=news.trial, attempt=news.attempt, pid=news.pid))
-        else:
-            job.launcher = launcher  # An adopted one: its launcher lives, and knows more of its end than a pidfd.
+            self._deaths += 1
+            self._dead.append(launcher)
+            self._reviving = asyncio.create_task(self._revive(), name="launcher")
+        for job in [job for job in self._jobs.values() if job.launcher is launcher]:
+            # The process may live on.
+            job.launcher = None
+            if not self._watch(job):
+                self._conclude(job, None)
+            elif job.interrupted:  # The launcher may have died before it passed that on.
+                assert job.identity is not None
+                _signal(job.identity, now=job.now)
 
-    def _lost(self, job: _Job) -> None:
-        """Its launcher is gone: the process may live on."""
-        job.launcher, job.identity = None, self._identity(job.spec)
-        if not self._watch(job):
-            self._conclude(job, None)
+    async def _revive(self) -> None:
+        """Another launcher in place of one that died; without one, the search ends with the reason."""
+        try:
+            if self._deaths > _MOST_DEATHS:
+                raise GpuschedError(
+                    f"the launcher died {self._deaths} times with no trial completed between; "
+                    f"see {self._run.launcher / 'log.txt'}, and whether memory is short"
+                )
+            self._left_behind()
+            self._launcher = await self._another()
+            self._take_on(self._launcher)
+        except (GpuschedError, OSError) as error:
+            self._hopeless = str(error)
+            for job in self._waiting():
+                del self._jobs[job.spec.trial]
+                self._report(not_started(job.spec, self._hopeless))
+            return
+        self._reviving = None
+        for job in self._waiting():
+            await self._start(job)
+
+    def _waiting(self) -> list[_Job]:
+        return [job for job in self._jobs.values() if job.launcher is None and job.watch is None]
 
     # ------------------------------------------------------------------ watching without a launcher
 
-    def _identity(self, spec: JobSpec) -> Identity | None:
-        record = read_record(self._run.trial(spec.trial).process, _Process)
-        return record.identity if record is not None and record.attempt == spec.attempt else None
-
     def _watch(self, job: _Job) -> bool:
-        fd = pidfd(job.identity) if job.identity is not None else None
+        """Waits for the end of a process that no launcher tells of. False where it has ended."""
+        record = None
+        with contextlib.suppress(UsageError):
+            record = read_record(self._run.trial(job.spec.trial).process, _Process)
+        if record is None or record.attempt != job.spec.attempt:
+            return False
+        fd = pidfd(record.identity)
         if fd is None:
             return False
-        loop = asyncio.get_running_loop()
-
-        def ended() -> None:
-            loop.remove_reader(fd)
-            os.close(fd)
-            # With a launcher that lives, its word of the end is on the way and says more.
-            delay = 1.0 if job.launcher is not None else 0.0
-            loop.call_later(delay, self._conclude, job, None)
-
-        loop.add_reader(fd, ended)
+        job.identity = record.identity
+        job.watch = asyncio.create_task(self._outlast(job, fd))
         return True
+
+    async def _outlast(self, job: _Job, fd: int) -> None:
+        await readable(fd)
+        assert job.identity is not None
+        # Its guardian may be gone too: what it left in its session would train on under the next attempt.
+        await asyncio.to_thread(sweep, list(self._marks), job.identity.pid)
+        self._conclude(job, None)
 
     def _read_ends(self) -> None:
         try:
@@ -212,48 +294,19 @@ class LocalEngine:
         if self._jobs.get(job.spec.trial) is not job:
             return
         del self._jobs[job.spec.trial]
-        conclude = conclusion(self._run, job.spec, ended, interrupted=job.interrupted)
-        if conclude.end is End.COMPLETED:
+        told: JobEnded = conclusion(self._run, job.spec, ended, interrupted=job.interrupted)
+        if told.end is End.COMPLETED:
             self._deaths = 0
-        self._report(conclude)
+        self._report(told)
 
 
-def conclusion(run: RunDir, spec: JobSpec, ended: Ended | None, *, interrupted: bool) -> JobEnded:
-    """How an attempt ended, from what its process left and what its launcher saw."""
-    folder = run.trial(spec.trial)
-    usage = ended.usage if ended is not None else None
-    outcome = read_record(folder.outcome, Outcome)
-    if outcome is not None and outcome.attempt == spec.attempt:
-        return JobEnded(
-            at=0,
-            trial=spec.trial,
-            attempt=spec.attempt,
-            end=outcome.end,
-            epochs=outcome.epochs,
-            scores=outcome.scores,
-            stopped_early=outcome.stopped_early,
-            failure=outcome.failure,
-            retry=outcome.retry,
-            usage=usage,
-            late=outcome.late,
-            values=outcome.values if outcome.late else {},
-            warnings=outcome.warnings,
-        )
-    epochs = max((line["epoch"] for line in read_metrics(folder.metrics)), default=0)
-    end, failure = _unsaid(ended, interrupted)
-    return JobEnded(
-        at=0, trial=spec.trial, attempt=spec.attempt, end=end, epochs=epochs, failure=failure, usage=usage or Usage()
-    )
-
-
-def _unsaid(ended: Ended | None, interrupted: bool) -> tuple[End, Failure | None]:
-    """How a process ended that left no word of it."""
-    if interrupted:
-        return End.INTERRUPTED, None
-    if ended is None:
-        return End.KILLED, None
-    if ended.status < 0:
-        name = signal.Signals(-ended.status).name
-        failure = Failure(kind="signal", message=f"its process was ended by {name}")
-        return (End.KILLED if ended.status in _FROM_OUTSIDE else End.FAILED), failure
-    return End.FAILED, Failure(kind="exit", message=f"its process exited with code {ended.status} in mid-training")
+def _signal(identity: Identity, *, now: bool) -> None:
+    fd = pidfd(identity)
+    if fd is None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        if now:
+            # As long as it is alive or a zombie, its group is its own.
+            os.killpg(identity.pid, signal.SIGKILL)
+        signal.pidfd_send_signal(fd, signal.SIGKILL if now else signal.SIGTERM)
+    os.close(fd)

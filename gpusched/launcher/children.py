@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import psutil
-
-from gpusched.core.outcome import Usage
+from gpusched.core.outcome import End, Failure, Usage
+from gpusched.errors import GpuschedError
+from gpusched.launcher.kernel import adopt_orphans, die_with, end_children, outlive_parent
 from gpusched.launcher.protocol import Load, encode
+from gpusched.launcher.source import blame, load_task
 from gpusched.storage.identity import own_identity
-from gpusched.storage.records import JobSpec
+from gpusched.storage.records import JobSpec, Outcome
 from gpusched.storage.rundir import RunDir, TrialDir, as_json, write_whole
+
+if TYPE_CHECKING:
+    from gpusched.trial.task import Task
+
+#: A trial's exit code where its folder does not take what has to be written (EX_IOERR of sysexits.h).
+NO_ROOM = 74
+#: A trial's exit code where it left in a way that nobody foresaw (EX_SOFTWARE).
+UNFORESEEN = 70
 
 
 @dataclass(slots=True)
@@ -29,11 +40,18 @@ class Child:
     spec: JobSpec
     pid: int
     pidfd: int
-    life: int  #: becomes readable with the first sign of life, or at the end
+    life: int  #: becomes readable with the first sign of life, or at the end; -1 once that has come
     began: float = field(default_factory=time.monotonic)
-    lives: bool = False
     spawned: bool = False
-    killed_by_us: bool = False
+
+    @property
+    def lives(self) -> bool:
+        return self.life < 0
+
+    def close_life(self) -> None:
+        if self.life >= 0:
+            os.close(self.life)
+            self.life = -1
 
 
 def trial_dir(spec: JobSpec) -> TrialDir:
@@ -54,58 +72,90 @@ def _open_log(spec: JobSpec) -> int:
     return os.open(trial_dir(spec).log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
 
 
-def fork(spec: JobSpec, work: Callable[[Callable[[], None]], int], inherited: list[int]) -> Child:
+def flush() -> None:
+    """User code may have put anything in the place of the standard streams."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+
+
+# ---------------------------------------------------------------------------- by fork
+
+
+def fork(spec: JobSpec, work: Callable[[Callable[[], None]], int], inherited: Iterable[int]) -> Child:
     """A child of this process that runs work(alive) and exits with what it returns.
 
-    `inherited` are descriptors of the launcher's own business, which the child closes.
+    `inherited` are descriptors of the launcher's own business, which the child closes. Raises OSError where no process
+    can be started.
     """
-    life_read, life_write = os.pipe()
     log = _open_log(spec)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    pid = os.fork()
+    life_read, life_write = os.pipe()
+    parent = os.getpid()
+    flush()
+    try:
+        pid = os.fork()
+    except OSError:
+        for fd in (log, life_read, life_write):
+            os.close(fd)
+        raise
     if pid:
         os.close(life_write)
         os.close(log)
         return Child(spec=spec, pid=pid, pidfd=os.pidfd_open(pid), life=life_read)
-    code = 70  # Left in an unforeseen way.
+    code = UNFORESEEN
     try:
-        os.setsid()
         for fd in (*inherited, life_read):
             with contextlib.suppress(OSError):
                 os.close(fd)
-        enter(spec, log)
+        os.setsid()
+        _take_over_output(log)
+        enter(spec, parent)
         code = work(lambda: _sign(life_write))
-    except SystemExit as stop:
-        code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+    except OSError:
+        traceback.print_exc()
+        code = NO_ROOM
     except BaseException:
         traceback.print_exc()
     finally:
-        with contextlib.suppress(Exception):
-            sys.stdout.flush()
-            sys.stderr.flush()
+        flush()
+        # Not through the frameworks' own clean-up, which takes a slot's time and may hang in a fork.
         os._exit(code)
 
 
 def _sign(life: int) -> None:
     with contextlib.suppress(OSError):
         os.write(life, b"1")
+        os.close(life)
 
 
-def enter(spec: JobSpec, log: int | None) -> None:
-    """Makes this fresh process the trial's: its output, environment, cores and signals."""
-    if log is not None:
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        os.close(null)
-        os.close(log)
-        # The launcher's file objects may be anything by now; the trial's are its log, a line at a time.
-        sys.stdin = open(0, closefd=False)  # noqa: SIM115
-        sys.stdout = open(1, "w", buffering=1, closefd=False, errors="backslashreplace")  # noqa: SIM115
-        sys.stderr = open(2, "w", buffering=1, closefd=False, errors="backslashreplace")  # noqa: SIM115
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
+def _take_over_output(log: int) -> None:
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(null)
+    os.close(log)
+    # The launcher's file objects may be anything by now. Nothing is held back here: what a trial
+    # said before it crashed is in its log.
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = _unbuffered(1)
+    sys.stderr = _unbuffered(2)
+
+
+def _unbuffered(fd: int) -> io.TextIOWrapper:
+    raw = open(fd, "wb", 0, closefd=False)  # noqa: SIM115
+    return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
+
+
+def enter(spec: JobSpec, parent: int) -> None:
+    """Makes this fresh process the trial's: its environment, cores and signals, and its name in the run directory.
+
+    A launcher that dies before that name is written takes the process with it: one that nobody could find later
+    does not train. Raises OSError where the run directory cannot be written.
+    """
+    die_with(parent)
+    adopt_orphans()
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the scheduler's to hear.
@@ -114,20 +164,63 @@ def enter(spec: JobSpec, log: int | None) -> None:
     if spec.cores:
         with contextlib.suppress(OSError):  # Cores may have been taken from us since they were counted.
             os.sched_setaffinity(0, spec.cores)
-    write_whole(trial_dir(spec).process, as_json({"attempt": spec.attempt, "identity": own_identity()}))
+    content = as_json({"attempt": spec.attempt, "identity": own_identity()})
+    write_whole(trial_dir(spec).process, content, durable=False)  # It means nothing after a power cut.
+    outlive_parent()
+
+
+def train(task: Task | None, source: Load, spec: JobSpec, alive: Callable[[], None]) -> int:
+    """In a trial's process: trains the job, after loading the user's code where it is not there yet.
+
+    Returns the process's exit code.
+    """
+    from gpusched.trial.job import run_job
+
+    if task is None:
+        alive()  # Loading is the user's own time.
+        try:
+            task = load_task(source)
+        except Exception as error:
+            traceback.print_exc()
+            _failed(spec, error)
+            return 1
+    try:
+        run_job(task, spec, alive=alive)
+    except OSError:
+        # What user code raises becomes an outcome: this is an outcome that cannot be written.
+        traceback.print_exc()
+        return NO_ROOM
+    return 0
+
+
+def _failed(spec: JobSpec, error: Exception) -> None:
+    message = str(error) if isinstance(error, GpuschedError) else blame("loading the script", error)
+    failure = Failure(kind=type(error.__cause__ or error).__name__, message=message, traceback=traceback.format_exc())
+    outcome = Outcome(
+        trial=spec.trial,
+        attempt=spec.attempt,
+        end=End.FAILED,
+        start_epoch=spec.start_epoch,
+        epochs=spec.start_epoch,
+        failure=failure,
+    )
+    write_whole(trial_dir(spec).outcome, as_json(outcome))
+
+
+# ---------------------------------------------------------------------------- anew
 
 
 def spawn(spec: JobSpec, source: Load) -> Child:
-    """A process that starts from nothing: slow, and safe whatever the launcher has in it."""
-    life_read, life_write = os.pipe()
+    """A process that starts from nothing: slow, and safe whatever the launcher has in it. Raises OSError."""
     folder = trial_dir(spec)
     order = folder.path / "order.jsonl"
-    write_whole(order, encode(source) + as_json(spec) + b"\n")
-    keep = [life_write] + ([source.pickled_fd] if source.pickled_fd is not None else [])
+    write_whole(order, encode(source) + as_json(spec) + b"\n", durable=False)
     log = _open_log(spec)
+    life_read, life_write = os.pipe()
+    keep = [life_write] + ([source.pickled_fd] if source.pickled_fd is not None else [])
     try:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "gpusched.trial", str(order), str(life_write)],
+            [sys.executable, "-P", "-m", "gpusched.trial", str(order), str(life_write), str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -135,6 +228,9 @@ def spawn(spec: JobSpec, source: Load) -> Child:
             pass_fds=keep,
             start_new_session=True,
         )
+    except BaseException:
+        os.close(life_read)
+        raise
     finally:
         os.close(log)
         os.close(life_write)
@@ -142,22 +238,7 @@ def spawn(spec: JobSpec, source: Load) -> Child:
     return Child(spec=spec, pid=process.pid, pidfd=os.pidfd_open(process.pid), life=life_read, spawned=True)
 
 
-def reap(child: Child, known: set[int]) -> tuple[int, Usage]:
-    """Takes a dead child's status and accounts, after ending all that it started and left behind.
-
-    `known` are the pids of this process's other children, which stay.
-    """
-    # Its zombie still holds the process group's number: nobody else can be hit.
-    _kill_group(child.pid)
-    _, status, usage = os.wait4(child.pid, 0)
-    _kill_strays(child, known)
-    os.close(child.pidfd)
-    os.close(child.life)
-    return os.waitstatus_to_exitcode(status), Usage(
-        peak_bytes=usage.ru_maxrss * 1024,
-        cpu_seconds=round(usage.ru_utime + usage.ru_stime, 3),
-        wall_seconds=round(time.monotonic() - child.began, 3),
-    )
+# ---------------------------------------------------------------------------- to its end
 
 
 def terminate(child: Child) -> None:
@@ -167,46 +248,28 @@ def terminate(child: Child) -> None:
 
 
 def kill(child: Child) -> None:
-    """Ends the trial's processes at once."""
-    child.killed_by_us = True
-    _kill_group(child.pid)
-    with contextlib.suppress(ProcessLookupError):
+    """Ends the trial's process and those of its group at once; what else it started goes when it is reaped."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):  # It may not lead a group yet.
         signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
 
 
-def _kill_group(pgid: int) -> None:
+def reap(child: Child, known: set[int]) -> tuple[int, Usage]:
+    """Takes a dead child's status and accounts, after ending all that it started and left behind.
+
+    `known` are the pids of this process's other children, which stay. A trial adopts its own orphans: what it
+    leaves becomes this process's child only now, so every unknown child is one that a dead trial left.
+    """
+    # Its zombie still holds the process group's number: nobody else can be hit.
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pgid, signal.SIGKILL)
-
-
-def _kill_strays(child: Child, known: set[int]) -> None:
-    """Ends what the trial started in sessions of its own: as orphans they have become this subreaper's children."""
-    for pid in _own_children() - known:
-        with contextlib.suppress(psutil.Error, OSError):
-            stray = psutil.Process(pid)
-            if os.getsid(pid) == child.pid or stray.environ().get("GPUSCHED_TRIAL") == str(child.spec.trial):
-                for process in (*stray.children(recursive=True), stray):
-                    process.kill()
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
-
-
-def _own_children() -> set[int]:
-    """Pids of this process's children. The kernel's list: looking through all of /proc would cost a slot's time."""
-    try:
-        text = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
-    except OSError:
-        return {process.pid for process in psutil.Process().children()}
-    return {int(pid) for pid in text.split()}
-
-
-def kill_all_descendants() -> None:
-    """Ends every process below this one and waits for them."""
-    for _ in range(10):
-        below = psutil.Process().children(recursive=True)
-        if not below:
-            return
-        for process in below:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        psutil.wait_procs(below, timeout=5)
+        os.killpg(child.pid, signal.SIGKILL)
+    _, status, usage = os.wait4(child.pid, 0)
+    end_children(known)
+    os.close(child.pidfd)
+    child.close_life()
+    return os.waitstatus_to_exitcode(status), Usage(
+        peak_bytes=usage.ru_maxrss * 1024,
+        cpu_seconds=round(usage.ru_utime + usage.ru_stime, 3),
+        wall_seconds=round(time.monotonic() - child.began, 3),
+    )

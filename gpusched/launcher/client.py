@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +15,9 @@ from pathlib import Path
 import msgspec
 
 from gpusched.errors import GpuschedError, UsageError
+from gpusched.launcher.marks import marking, new_mark, sweep
 from gpusched.launcher.protocol import (
+    Begin,
     Discover,
     Found,
     Load,
@@ -23,13 +27,18 @@ from gpusched.launcher.protocol import (
     Refused,
     Reply,
     Request,
+    Retire,
+    Retired,
     decode_reply,
     encode,
 )
 from gpusched.launcher.sockets import connect
-from gpusched.storage.identity import alive
+from gpusched.storage.identity import pidfd
 from gpusched.storage.records import Identity
-from gpusched.storage.rundir import RunDir, read_record
+from gpusched.storage.rundir import RunDir
+
+#: A launcher answers at once, and ends at once when told to. One that does not is stopped or stuck.
+PATIENCE_SECONDS = 10.0
 
 
 class LauncherGone(GpuschedError):
@@ -39,13 +48,26 @@ class LauncherGone(GpuschedError):
 class LauncherClient:
     """Talks to one launcher: questions are answered in order, news go to `on_news`."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    def __init__(
+        self,
+        sock: socket.socket,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        process: subprocess.Popen[bytes] | None = None,
+        identity: Identity | None = None,
+    ) -> None:
+        self._sock, self._reader, self._writer = sock, reader, writer
         self._answers: asyncio.Queue[Reply | None] = asyncio.Queue()
         self.on_news: Callable[[Reply | None], None] = lambda news: None  #: None: the launcher is gone
-        self.process: asyncio.subprocess.Process | None = None  #: where it was started from here
+        self.process = process  #: the launcher's guardian, where it was started from here
         self.identity: Identity | None = None
+        self.mark = ""
+        self.gone = False  #: its end has been told
         self._closed = False
+        #: Done when the process is dead; its pending signal has taken unnamed trials with it by then.
+        self._dead: asyncio.Task[None] | None = None
+        if identity is not None:
+            self._meet(identity)
         self._listening = asyncio.create_task(self._listen(), name="launcher")
 
     # ------------------------------------------------------------------ getting one
@@ -54,37 +76,38 @@ class LauncherClient:
     async def start(cls, source: Load) -> LauncherClient:
         """Starts a launcher and asks it to load the user's code."""
         ours, theirs = socket.socketpair()
+        mark = new_mark()
         keep = [theirs.fileno()] + ([source.pickled_fd] if source.pickled_fd is not None else [])
         with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",  # the folder one stands in is not to shadow the packages of this Python
-                "-m",
-                "gpusched.launcher",
-                str(theirs.fileno()),
-                stdin=asyncio.subprocess.DEVNULL,
+            process = subprocess.Popen(  # noqa: ASYNC220  # it takes a millisecond, and needs no child watcher of a loop
+                # -P: the folder one stands in is not to shadow the packages of this Python.
+                [sys.executable, "-P", "-m", "gpusched.launcher", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
                 pass_fds=keep,
                 # In a session of its own: Ctrl-C and a lost terminal are the scheduler's to hear.
                 start_new_session=True,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, **marking(mark), "PYTHONUNBUFFERED": "1"},
             )
-        client = cls(*await asyncio.open_unix_connection(sock=ours, limit=1 << 26))
-        client.process = process
-        await client.send(source)
+        client = cls(ours, *await asyncio.open_unix_connection(sock=ours, limit=1 << 26), process=process)
+        client.mark = mark
+        with contextlib.suppress(LauncherGone):  # Whoever waits for its answer is told.
+            await client.send(source)
         return client
 
     @classmethod
-    async def connect(cls, path: Path) -> LauncherClient | None:
+    async def connect(cls, path: Path, identity: Identity) -> LauncherClient | None:
         """The launcher that listens at path; None where there is none."""
         sock = await asyncio.to_thread(connect, path)
         if sock is None:
             return None
-        return cls(*await asyncio.open_unix_connection(sock=sock, limit=1 << 26))
+        return cls(sock, *await asyncio.open_unix_connection(sock=sock, limit=1 << 26), identity=identity)
 
     # ------------------------------------------------------------------ talking
 
     async def send(self, request: Request) -> None:
         """Raises LauncherGone."""
+        if self.gone or self._reader.at_eof() or self._writer.is_closing():
+            raise LauncherGone("the launcher has ended")
         try:
             self._writer.write(encode(request))
             await self._writer.drain()
@@ -97,19 +120,41 @@ class LauncherClient:
         assert isinstance(answer, Loaded), answer
         return answer
 
+    async def begin(self, run: RunDir) -> Ready:
+        """Names the run directory, and waits for the data to be loaded. Raises UsageError, LauncherGone."""
+        with contextlib.suppress(LauncherGone):  # Waiting for it says why.
+            await self.send(Begin(run=str(run.path)))
+        return await self.ready()
+
     async def ready(self) -> Ready:
         """Waits for the data to be loaded."""
         answer = await self._answer()
         assert isinstance(answer, Ready), answer
-        self.identity = answer.identity
+        self._meet(answer.identity)
         return answer
 
     async def discover(self) -> Found:
         """The space of hyperparameters."""
-        await self.send(Discover())
+        with contextlib.suppress(LauncherGone):
+            await self.send(Discover())
         answer = await self._answer()
         assert isinstance(answer, Found), answer
         return answer
+
+    async def retire(self) -> bool:
+        """Tells it that another serves now. What it knows has been told as news when this returns.
+
+        False where it did not answer: it is stopped, or ending.
+        """
+        try:
+            await self.send(Retire())
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while not isinstance(answer := await self._answers.get(), Retired):
+                    if answer is None:
+                        return False
+        except (LauncherGone, TimeoutError):
+            return False
+        return True
 
     async def _answer(self) -> Reply:
         answer = await self._answers.get()
@@ -123,42 +168,103 @@ class LauncherClient:
         try:
             while line := await self._reader.readline():
                 reply = decode_reply.decode(line)
-                if isinstance(reply, Loaded | Ready | Found | Refused):
+                if isinstance(reply, Loaded | Ready | Found | Refused | Retired):
                     self._answers.put_nowait(reply)
                 else:
                     self.on_news(reply)
         except (ConnectionError, msgspec.DecodeError, ValueError):
             pass  # A launcher that died mid-line has ended like one that closed the line.
-        finally:
-            self._answers.put_nowait(None)
-            self.on_news(None)
+        if self._dead is not None:
+            await asyncio.shield(self._dead)
+        self.gone = True
+        self._answers.put_nowait(None)
+        self.on_news(None)
 
-    async def close(self, *, quit: bool = True) -> None:
-        """Ends the line; and the launcher, with everything below it, unless it is to live on. Twice is once."""
+    # ------------------------------------------------------------------ its end
+
+    def _meet(self, identity: Identity) -> None:
+        self.identity = identity
+        self._dead = asyncio.create_task(self._mourn(identity))
+
+    async def _mourn(self, identity: Identity) -> None:
+        await until_dead(identity)
+        # User code may have left processes that hold the launcher's end of the line open. What the
+        # launcher said before it died is still read after this.
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RD)
+
+    def kill(self) -> None:
+        """Ends it at once; its trials live on, unless it is still loading."""
+        for fd in [pidfd(self.identity)] if self.identity is not None else []:
+            if fd is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(fd, signal.SIGKILL)
+                os.close(fd)
+        if self.process is not None and self.identity is None:
+            self.process.kill()
+
+    async def close(self) -> None:
+        """Ends the launcher with everything below it, and the line. Twice is once."""
         if self._closed:
             return
         self._closed = True
-        if quit:
+        if not self.gone:
             with contextlib.suppress(LauncherGone):
                 await self.send(Quit())
-            await self._listening  # It closes the line when nothing is left.
-        self._listening.cancel()
+            # One that is still loading reads nothing; its guardian sees the line end.
+            with contextlib.suppress(OSError, RuntimeError):
+                self._writer.write_eof()
+            # It closes the line when nothing is left.
+            if not await self._ended_within(PATIENCE_SECONDS):
+                self.kill()
+        await self.leave()
+        await self.guardian_ended()
+        if self.mark:
+            await asyncio.to_thread(sweep, [self.mark])
+
+    async def leave(self) -> None:
+        """Takes leave of a launcher that is dead, or has been killed."""
+        self._closed = True
+        await self._ended_within(PATIENCE_SECONDS)
+        for task in (self._listening, self._dead):
+            if task is not None:
+                task.cancel()
         self._writer.close()
         with contextlib.suppress(ConnectionError):
             await self._writer.wait_closed()
-        if self.process is not None and quit:
-            await self.process.wait()
+
+    async def _ended_within(self, seconds: float) -> bool:
+        done, _ = await asyncio.wait({self._listening}, timeout=seconds)
+        return bool(done)
+
+    async def guardian_ended(self) -> None:
+        """Waits for the process that was started from here; it outlives the launcher's trials, not more."""
+        process = self.process
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            try:
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await readable(os.pidfd_open(process.pid))
+            except TimeoutError:
+                process.kill()
+        process.wait()
 
 
-def left_behind(run: RunDir) -> list[Path]:
-    """Sockets of launchers that an earlier scheduler left and that still live; traces of dead ones are removed."""
-    sockets = []
-    for file in sorted(run.launcher.glob("*.json")):
-        identity = read_record(file, Identity)
-        sock = file.with_suffix(".sock")
-        if identity is not None and alive(identity):
-            sockets.append(sock)
-        else:
-            file.unlink(missing_ok=True)
-            sock.unlink(missing_ok=True)
-    return sockets
+async def until_dead(identity: Identity) -> None:
+    """Waits for that process's end."""
+    fd = pidfd(identity)
+    if fd is not None:
+        await readable(fd)
+
+
+async def readable(fd: int) -> None:
+    """Waits until fd can be read, as a pidfd can when its process has ended, and closes it."""
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+    loop.add_reader(fd, lambda: None if ready.done() else ready.set_result(None))
+    try:
+        await ready
+    finally:
+        loop.remove_reader(fd)
+        os.close(fd)

@@ -25,6 +25,7 @@ class Load(_Message, frozen=True, kw_only=True):
     pickled_fd: int | None = None
     options: dict[str, Any] = {}  #: of the command line; they beat the script
     mode: str = "auto"  #: fork, spawn or auto
+    first_sign_seconds: float = 60.0  #: a fork silent for so long hangs; machines under load take their time
 
 
 class Begin(_Message, frozen=True, kw_only=True):
@@ -59,7 +60,10 @@ class Acknowledge(_Message, frozen=True, kw_only=True):
 
 
 class Retire(_Message, frozen=True, kw_only=True):
-    """Start nothing more, and exit once no trial runs and every end is acknowledged."""
+    """Another launcher serves from now on: start nothing more, tell what runs and how ended what has, then Retired.
+
+    The launcher exits once no trial runs and every end is acknowledged.
+    """
 
 
 class Quit(_Message, frozen=True, kw_only=True):
@@ -112,10 +116,14 @@ class Ended(_Message, frozen=True, kw_only=True):
     attempt: int
     status: int  #: exit code, or minus the signal's number
     usage: Usage
-    note: str | None = None  #: what the launcher knows of its end
+    error: str | None = None  #: why its process could not be started
 
 
-Reply: TypeAlias = Loaded | Ready | Found | Refused | Started | Ended
+class Retired(_Message, frozen=True, kw_only=True):
+    """All is told: nothing that was ordered before will start any more."""
+
+
+Reply: TypeAlias = Loaded | Ready | Found | Refused | Started | Ended | Retired
 
 decode_request: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 decode_reply: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)

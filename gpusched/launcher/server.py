@@ -16,15 +16,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpusched.errors import GpuschedError
-from gpusched.launcher import children
+import msgspec
+
+from gpusched.core.outcome import Usage
+from gpusched.launcher import children, discovery
 from gpusched.launcher.children import Child
+from gpusched.launcher.discovery import Discovery
+from gpusched.launcher.kernel import end_children, own_children
 from gpusched.launcher.protocol import (
     Acknowledge,
     Begin,
     Discover,
     Ended,
-    Found,
     Load,
     Quit,
     Ready,
@@ -32,23 +35,21 @@ from gpusched.launcher.protocol import (
     Reply,
     Request,
     Retire,
+    Retired,
     Signal,
     Start,
     Started,
+    decode_reply,
     decode_request,
     encode,
 )
 from gpusched.launcher.sockets import listen
-from gpusched.launcher.source import load_task
 from gpusched.storage.identity import own_identity
 from gpusched.storage.records import JobSpec
 from gpusched.storage.rundir import RunDir, as_json, write_whole
 
 if TYPE_CHECKING:
     from gpusched.trial.task import Task
-
-#: A fork that is well wakes its framework in well under a second; machines under load take longer.
-FIRST_SIGN_SECONDS = 60.0
 
 
 class Connection:
@@ -62,19 +63,16 @@ class Connection:
         """The whole messages that have come; None at the end of the line."""
         try:
             block = self.socket.recv(1 << 20)
-        except OSError:
+            if not block:
+                return None
+            *lines, self._buffer = (self._buffer + block).split(b"\n")
+            return [decode_request.decode(line) for line in lines]
+        except (OSError, msgspec.DecodeError):
             return None
-        if not block:
-            return None
-        *lines, self._buffer = (self._buffer + block).split(b"\n")
-        return [decode_request.decode(line) for line in lines]
 
-    def send(self, reply: Reply) -> bool:
-        try:
+    def send(self, reply: Reply) -> None:
+        with contextlib.suppress(OSError):  # Its end of the line is met when it is read next.
             self.socket.sendall(encode(reply))
-        except OSError:
-            return False
-        return True
 
 
 class Server:
@@ -86,39 +84,52 @@ class Server:
         self._connections: list[Connection] = []
         self._children: dict[int, Child] = {}  #: by trial
         self._ended: dict[tuple[int, int], Ended] = {}  #: not acknowledged yet
+        self._discovery: Discovery | None = None
+        self._asker: Connection | None = None
+        self._look_again = 0.0
         self._listener: socket.socket | None = None
         self._run: RunDir | None = None
         self._retired = False
         self._quit = False
+        #: What the user's code has started while it was loaded: all trials may need it.
+        self._theirs = own_children()
         self._connect(first)
 
     # ------------------------------------------------------------------ the loop
 
     def serve(self) -> None:
         """Returns when told to quit, or when there is nothing left to do for anybody."""
-        first = self._connections[0]
-        first.send(Ready(mode=self._mode, notice=self._notice, identity=own_identity()))
+        self._tell(Ready(mode=self._mode, notice=self._notice, identity=own_identity()))
         while not self._quit:
             for key, _ in self._selector.select(timeout=self._patience()):
-                handler: Callable[[], None] = key.data
-                handler()
+                # An earlier one of the same round may have ended what this one was about.
+                if key.fd in self._selector.get_map():
+                    handler: Callable[[], None] = key.data
+                    handler()
             self._end_the_lifeless()
-            idle = not self._children
-            if idle and not self._connections:
-                break
-            if idle and self._retired and not self._ended:
+            if not self._children and (not self._connections or (self._retired and not self._ended)):
                 break
         self._shut()
 
     def _shut(self) -> None:
-        children.kill_all_descendants()
-        if self._listener is not None and self._run is not None:
+        end_children()
+        if self._run is not None:
             for suffix in ("sock", "json"):
                 (self._run.launcher / f"{os.getpid()}.{suffix}").unlink(missing_ok=True)
 
     def _patience(self) -> float | None:
-        waits = [FIRST_SIGN_SECONDS - (time.monotonic() - c.began) for c in self._children.values() if not c.lives]
-        return max(0.0, min(waits)) if waits else None
+        waits = [self._source.first_sign_seconds + c.began for c in self._forks() if not c.lives]
+        if self._discovery is not None and not self._discovery.spawned:
+            waits.append(self._look_again)
+        return max(0.0, min(waits) - time.monotonic()) if waits else None
+
+    def _forks(self) -> list[Child]:
+        return [child for child in self._children.values() if not child.spawned]
+
+    def _known(self) -> set[int]:
+        """This process's children that are to live."""
+        looking = {self._discovery.pid} if self._discovery is not None else set()
+        return self._theirs | looking | {child.pid for child in self._children.values()}
 
     # ------------------------------------------------------------------ schedulers
 
@@ -131,24 +142,22 @@ class Server:
         assert self._listener is not None
         sock, _ = self._listener.accept()
         self._connect(sock)
-        connection = self._connections[-1]
-        for child in self._children.values():
-            connection.send(Started(trial=child.spec.trial, attempt=child.spec.attempt, pid=child.pid))
-        for ended in self._ended.values():
-            connection.send(ended)
 
     def _listen_to(self, connection: Connection) -> None:
         requests = connection.receive()
         if requests is None:
-            self._selector.unregister(connection.socket)
-            connection.socket.close()
-            self._connections.remove(connection)
+            self._disconnect(connection)
             return
         for request in requests:
-            try:
-                self._do(request, connection)
-            except (GpuschedError, OSError) as error:
-                connection.send(Refused(message=str(error)))
+            self._do(request, connection)
+
+    def _disconnect(self, connection: Connection) -> None:
+        self._selector.unregister(connection.socket)
+        connection.socket.close()
+        self._connections.remove(connection)
+        if not self._connections:
+            for ended in self._ended.values():
+                self._write_down(ended)
 
     def _tell(self, reply: Reply) -> None:
         for connection in self._connections:
@@ -157,11 +166,15 @@ class Server:
     def _do(self, request: Request, connection: Connection) -> None:
         match request:
             case Begin():
-                self._begin(RunDir(Path(request.run)))
+                try:
+                    self._begin(RunDir(Path(request.run)))
+                except OSError as error:
+                    connection.send(Refused(message=f"{request.run}: cannot be written ({error.strerror})"))
             case Discover():
                 self._discover(connection)
             case Start():
-                self._start(request.spec)
+                if not self._retired:
+                    self._start(request.spec)
             case Signal():
                 child = self._children.get(request.trial)
                 if child is not None and child.spec.attempt == request.attempt:
@@ -169,14 +182,13 @@ class Server:
             case Acknowledge():
                 self._ended.pop((request.trial, request.attempt), None)
             case Retire():
-                self._retired = True
+                self._retire(connection)
             case Quit():
                 self._quit = True
             case Load():
                 connection.send(Refused(message="this launcher has loaded its script already"))
 
     def _begin(self, run: RunDir) -> None:
-        self._run = run
         run.launcher.mkdir(parents=True, exist_ok=True)
         log = os.open(run.launcher / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(log, 1)
@@ -184,116 +196,132 @@ class Server:
         os.close(log)
         self._listener = listen(run.launcher / f"{os.getpid()}.sock")
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        self._run = run
         write_whole(run.launcher / f"{os.getpid()}.json", as_json(own_identity()))
+
+    def _retire(self, successor: Connection) -> None:
+        # What the one before has ordered and nobody has read yet will not be done.
+        self._retired = True
+        for child in self._children.values():
+            successor.send(_started(child))
+        for ended in self._ended.values():
+            successor.send(ended)
+        successor.send(Retired())
 
     # ------------------------------------------------------------------ trials
 
     def _own_descriptors(self) -> list[int]:
-        fds = [key.fd for key in self._selector.get_map().values()]
-        return [*fds, self._selector.fileno()]
+        return [*(key.fd for key in self._selector.get_map().values()), self._selector.fileno()]
 
     def _start(self, spec: JobSpec) -> None:
-        children.trial_dir(spec).path.mkdir(parents=True, exist_ok=True)
-        if self._mode == "spawn":
-            child = children.spawn(spec, self._source)
-        else:
-            child = children.fork(spec, lambda alive: self._work(spec, alive), self._own_descriptors())
+        try:
+            children.trial_dir(spec).path.mkdir(parents=True, exist_ok=True)
+            if self._mode == "spawn":
+                child = children.spawn(spec, self._source)
+            else:
+                task, source = self._task, self._source
+                work = lambda alive: children.train(task, source, spec, alive)  # noqa: E731
+                child = children.fork(spec, work, self._own_descriptors())
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            self._end(spec, 0, Usage(), error=f"{where}{error.strerror}")
+            return
         self._watch(child)
-        self._tell(Started(trial=spec.trial, attempt=spec.attempt, pid=child.pid))
+        self._tell(_started(child))
 
     def _watch(self, child: Child) -> None:
         self._children[child.spec.trial] = child
         self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._reap(child))
         self._selector.register(child.life, selectors.EVENT_READ, lambda: self._hear(child))
 
-    def _work(self, spec: JobSpec, alive: Callable[[], None]) -> int:
-        """In the forked trial."""
-        from gpusched.trial.job import run_job
-
-        task = self._task
-        if task is None:
-            alive()  # Loading is the user's own time.
-            task = load_task(self._source)
-        run_job(task, spec, alive=alive)
-        return 0
-
     def _hear(self, child: Child) -> None:
-        child.lives = True
         self._selector.unregister(child.life)
+        child.close_life()
 
-    def _unwatch(self, child: Child) -> None:
+    def _forget(self, child: Child) -> None:
         self._selector.unregister(child.pidfd)
         if not child.lives:
             self._selector.unregister(child.life)
+        del self._children[child.spec.trial]
 
     def _reap(self, child: Child) -> None:
-        self._unwatch(child)
-        del self._children[child.spec.trial]
-        status, usage = children.reap(child, {other.pid for other in self._children.values()})
-        ended = Ended(
-            trial=child.spec.trial,
-            attempt=child.spec.attempt,
-            status=status,
-            usage=usage,
-            note="killed by request" if child.killed_by_us else None,
-        )
+        self._forget(child)
+        status, usage = children.reap(child, self._known())
+        self._end(child.spec, status, usage)
+
+    def _end(self, spec: JobSpec, status: int, usage: Usage, error: str | None = None) -> None:
+        ended = Ended(trial=spec.trial, attempt=spec.attempt, status=status, usage=usage, error=error)
         self._ended[ended.trial, ended.attempt] = ended
-        if not self._connections and self._run is not None:
-            with open(self._run.launcher / "ends.jsonl", "ab") as file:
-                file.write(encode(ended))
+        if not self._connections:
+            self._write_down(ended)
         self._tell(ended)
+
+    def _write_down(self, ended: Ended) -> None:
+        """For a scheduler that comes when this process is gone."""
+        if self._run is not None:
+            try:
+                with open(self._run.launcher / "ends.jsonl", "ab") as file:
+                    file.write(encode(ended))
+            except OSError:
+                pass  # What counts stands in the trial's own outcome.
 
     def _end_the_lifeless(self) -> None:
         """A fork that hangs before its first sign of life is started anew the slow, safe way."""
-        late = time.monotonic() - FIRST_SIGN_SECONDS
-        for child in [c for c in self._children.values() if not c.lives and not c.spawned and c.began < late]:
-            self._unwatch(child)
+        patience = self._source.first_sign_seconds
+        late = time.monotonic() - patience
+        for child in [c for c in self._forks() if not c.lives and c.began < late]:
+            self._forget(child)
             children.kill(child)
-            children.reap(child, {other.pid for other in self._children.values()} - {child.pid})
+            children.reap(child, self._known())
             self._mode = "spawn"
-            anew = children.spawn(child.spec, self._source)
-            self._watch(anew)
-            self._tell(Started(trial=child.spec.trial, attempt=child.spec.attempt, pid=anew.pid))
+            self._start(child.spec)
+        looking = self._discovery
+        if looking is not None and not looking.spawned and self._look_again <= time.monotonic():
+            self._look_again = time.monotonic() + patience
+            if looking.hangs(patience):
+                self._mode = "spawn"
+                self._end_discovery(looking)
+                self._look(discovery.anew(self._source))
 
     # ------------------------------------------------------------------ the space
 
     def _discover(self, connection: Connection) -> None:
         """Builds models in a process of its own to see which hyperparameters there are."""
-        read, write = os.pipe()
-        said = bytearray()
-        pid = os.fork()
-        if pid == 0:
-            os.close(read)
-            with os.fdopen(write, "wb") as pipe:
-                pipe.write(encode(self._find()))
-            os._exit(0)
-        os.close(write)
-        self._selector.register(read, selectors.EVENT_READ, lambda: self._found(read, pid, connection, said))
-
-    def _find(self) -> Reply:
-        import traceback
-
+        self._asker = connection
+        self._look_again = time.monotonic() + self._source.first_sign_seconds
         try:
-            from gpusched.trial.task import discover
+            self._look(discovery.by_fork(self._task, self._source, self._own_descriptors()))
+        except OSError as error:
+            connection.send(Refused(message=f"finding the hyperparameters: no process can be started ({error})"))
 
-            task = self._task if self._task is not None else load_task(self._source)
-            return Found(space=discover(task).get_config())
-        except GpuschedError as error:
-            return Refused(message=str(error), details=traceback.format_exc())
-        except BaseException as error:
-            return Refused(message=f"build_model: {type(error).__name__}: {error}", details=traceback.format_exc())
+    def _look(self, looking: Discovery) -> None:
+        self._discovery = looking
+        self._selector.register(looking.pipe, selectors.EVENT_READ, lambda: self._found(looking))
 
-    def _found(self, read: int, pid: int, connection: Connection, said: bytearray) -> None:
-        block = os.read(read, 1 << 20)
-        if block:
-            said += block
+    def _end_discovery(self, looking: Discovery) -> int:
+        """Ends its process with all that it started; returns its exit code where it had ended by itself."""
+        self._selector.unregister(looking.pipe)
+        os.close(looking.pipe)
+        self._discovery = None
+        _, status = os.waitpid(looking.pid, os.WNOHANG)
+        end_children(self._known())
+        return os.waitstatus_to_exitcode(status)
+
+    def _found(self, looking: Discovery) -> None:
+        block = os.read(looking.pipe, 1 << 20)
+        looking.said += block
+        if block and not looking.said.endswith(b"\n"):
             return
-        self._selector.unregister(read)
-        os.close(read)
-        _, status = os.waitpid(pid, 0)
-        if said:
-            with contextlib.suppress(OSError):
-                connection.socket.sendall(said)
-            return
-        code = os.waitstatus_to_exitcode(status)
-        connection.send(Refused(message=f"build_model: its process ended ({code}) before it told the hyperparameters"))
+        if not looking.said:
+            os.waitid(os.P_PID, looking.pid, os.WEXITED | os.WNOWAIT)  # It has closed the line: it is about to end.
+        code = self._end_discovery(looking)
+        message = (
+            f"finding the hyperparameters ended its process ({code}); see {self._run and self._run.launcher}/log.txt"
+        )
+        line = looking.said or encode(Refused(message=message))
+        if self._asker is not None:
+            self._asker.send(decode_reply.decode(line))
+
+
+def _started(child: Child) -> Started:
+    return Started(trial=child.spec.trial, attempt=child.spec.attempt, pid=child.pid)

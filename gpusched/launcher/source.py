@@ -37,6 +37,19 @@ def _task(source: Load) -> Task:
     return Task(value["tuner"], tuple(value["args"]), dict(value["kwargs"]))
 
 
+def blame(what: str, error: BaseException) -> str:
+    """One line for people: what failed, how, and the line of the user's code it came from."""
+    import traceback
+
+    own = str(Path(__file__).parents[1])
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((own, "<frozen"))]
+    # The innermost line of what is not installed: that is what its author can mend.
+    theirs = [frame for frame in frames if "site-packages" not in frame.filename] or frames
+    where = f" ({theirs[-1].filename}:{theirs[-1].lineno})" if theirs else ""
+    said = " ".join(str(error).split())
+    return f"{what}: {type(error).__name__}{f': {said}' if said else ''}{where}"
+
+
 def import_framework() -> None:
     """Imports Keras, so that every fork has it; wakes no runtime.
 

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import os
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from gpusched.core.events import PauseAsked, ResumeAsked, StopAsked, TrialStopAsked
+from gpusched.core.events import MaxTimeChanged, PauseAsked, ResumeAsked, StopAsked, TrialStopAsked
 from gpusched.core.search import Phase
 from gpusched.core.trial import FINAL
+from gpusched.devices import CPU_DEVICE
 from gpusched.errors import GpuschedError, UsageError
 from gpusched.launcher.sockets import listen
 from gpusched.storage.rundir import RunDir
@@ -29,12 +32,19 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     do: str
     trials: list[int] = []
     now: bool = False
+    per_gpu: int | None = None
+    max_time: float | None = None  #: seconds of running time over all sessions
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the search says to it."""
+
     ok: bool
     message: str = ""
     error: str = ""
+    phase: str = ""  #: core.search.Phase
+    pid: int | None = None  #: of the scheduler
+    at: float | None = None  #: seconds the search has run, over all its sessions
 
 
 @contextlib.asynccontextmanager
@@ -61,7 +71,8 @@ def answer(line: bytes, scheduler: Scheduler) -> Answer:
     """Does what is asked, or says why not."""
     try:
         order = msgspec.json.decode(line, type=Order)
-        return Answer(ok=True, message=_obey(order, scheduler))
+        message = _obey(order, scheduler)
+        return Answer(ok=True, message=message, phase=scheduler.search.phase.value, pid=os.getpid(), at=scheduler.now())
     except (GpuschedError, msgspec.DecodeError) as error:
         return Answer(ok=False, error=str(error))
 
@@ -91,5 +102,28 @@ def _obey(order: Order, scheduler: Scheduler) -> str:
                 raise UsageError(f"resume: the search is not paused, it is {search.phase}")
             scheduler.post(ResumeAsked(at=0))
             return "going on"
+        case "set":
+            return _set(order, scheduler)
+        case "status":
+            return f"{search.phase}, {len(search.running)} running"
         case _:
-            raise UsageError(f"{order.do!r}: a running search knows stop, stop_trials, pause and resume")
+            known = "stop, stop_trials, pause, resume, set and status"
+            raise UsageError(f"{order.do!r}: a running search knows {known}")
+
+
+def _set(order: Order, scheduler: Scheduler) -> str:
+    told = []
+    if order.per_gpu is None and order.max_time is None:
+        raise UsageError("set: nothing to change; give per_gpu or max_time")
+    if order.max_time is not None and not 0 < order.max_time < math.inf:
+        raise UsageError(f"max_time: {order.max_time!r} is not possible; give a positive number of seconds")
+    if order.per_gpu is not None:
+        if not any(slot.devices != (CPU_DEVICE,) for slot in scheduler.search.slots.slots.values()):
+            raise UsageError(
+                "per_gpu: no GPU is in use here; --cpu-slots of the next `gpusched run` sets the CPU's slots"
+            )
+        told.append(f"{order.per_gpu} trials per GPU: {scheduler.change_cap(order.per_gpu)} slots")
+    if order.max_time is not None:
+        scheduler.post(MaxTimeChanged(at=0, max_time=order.max_time))
+        told.append(f"max_time is {order.max_time:g} s, {max(0.0, order.max_time - scheduler.now()):.0f} s of it left")
+    return "; ".join(told)

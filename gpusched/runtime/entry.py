@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpusched.core.commands import Finish
-from gpusched.core.events import StopAsked
 from gpusched.errors import GpuschedError, UsageError
 from gpusched.launcher.protocol import Load
 from gpusched.runtime.session import Session
@@ -77,13 +76,11 @@ def _in_thread(session: Session) -> Finish:
 
     thread = threading.Thread(target=work, name="gpusched")
     thread.start()
-    asked = 0
     while thread.is_alive():
         try:
             thread.join()
         except KeyboardInterrupt:
-            asked += 1
-            session.post(StopAsked(at=0, now=asked > 1))
+            session.stop_from_thread()
     if failed:
         raise failed[0]
     return ended[0]

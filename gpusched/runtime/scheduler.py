@@ -10,12 +10,23 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 
 from gpusched.core.commands import AnyCommand, Finish, Interrupt, Launch, Release
-from gpusched.core.events import AnyEvent, JobEnded, SessionClosed, SessionOpened, SlotInfo, TimeExpired
+from gpusched.core.events import (
+    AnyEvent,
+    JobEnded,
+    JobStarted,
+    MaxTimeChanged,
+    SessionClosed,
+    SessionOpened,
+    SlotInfo,
+    SlotsChanged,
+    TimeExpired,
+)
 from gpusched.core.search import Phase
 from gpusched.devices import Slot
 from gpusched.engines.base import Engine
@@ -42,6 +53,7 @@ class Scheduler:
         max_time: float | None,
         keep: int,
         checkpoint_every: str,
+        slots_at: Callable[[int], Sequence[Slot]],
     ) -> None:
         self.run, self.search = run, run.search
         self.view = view
@@ -52,6 +64,7 @@ class Scheduler:
         self._keeper = Keeper(run, keep)
         self._max_trials, self._max_time = max_trials, max_time
         self._checkpoint_every = checkpoint_every
+        self._slots_at = slots_at  #: the slots of this machine, by the cap of trials per GPU
         self._base = self.search.at
         self._began = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
@@ -76,7 +89,9 @@ class Scheduler:
         if self.search.phase is not Phase.CLOSED:
             await self._take([SessionClosed(at=0, reason="its scheduler was killed", code=137)])
         adopted = await engine.adopt([self._spec(trial.id) for trial in self.search.running])
-        await self._take(self._waiting_events())
+        before = self._waiting_events()
+        jobs = [event for event in before if isinstance(event, JobStarted | JobEnded)]
+        await self._take(jobs)
         self._slots = {slot.index: slot for slot in slots}
         opened = SessionOpened(
             at=0,
@@ -88,23 +103,37 @@ class Scheduler:
             max_time=self._max_time,
             version=version(),
         )
-        finish = await self._take([opened])
-        if self._max_time is not None:
-            left = self._max_time - self.now()
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(max(0.0, left), self.post, TimeExpired(at=0))
-        while finish is None:
-            first = await self._events.get()
-            finish = await self._take([first, *self._waiting_events()])
-        if self._timer is not None:
-            self._timer.cancel()
+        finish = await self._take([opened, *(event for event in before if event not in jobs)])
+        try:
+            while finish is None:
+                first = await self._events.get()
+                finish = await self._take([first, *self._waiting_events()])
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
         await self._take([SessionClosed(at=0, reason=finish.reason, code=finish.code)])
         return finish
 
-    def change_slots(self, slots: Sequence[Slot]) -> list[SlotInfo]:
-        """Other slots from now on; the caller posts SlotsChanged with what this returns."""
-        self._slots = {slot.index: slot for slot in slots}
-        return slot_infos(slots)
+    def change_cap(self, per_gpu: int) -> int:
+        """Other slots from now on; returns how many. Raises UsageError where there can be none."""
+        slots = self._slots_at(per_gpu)
+        # A launch that was decided before this is handled still finds its slot.
+        self._slots |= {slot.index: slot for slot in slots}
+        self.post(SlotsChanged(at=0, slots=slot_infos(slots)))
+        return len(slots)
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the trials' processes."""
+        return [trial.pid for trial in self.search.running if trial.pid is not None]
+
+    def _set_timer(self) -> None:
+        """At the end of max_time the search is told so."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.search.max_time is not None:
+            left = max(0.0, self.search.max_time - self.now())
+            self._timer = asyncio.get_running_loop().call_later(left, self.post, TimeExpired(at=0))
 
     # ------------------------------------------------------------------ the loop's body
 
@@ -127,17 +156,29 @@ class Scheduler:
             lines += [stamped, *(command for command in decided if not isinstance(command, Finish))]
             commands += decided
             seen.append((stamped, decided))
-        await asyncio.to_thread(self._journal.append, lines)
+        await self._write(lines)
         finish = await self._perform(commands)
         for event, decided in seen:
             self.run.note(event, decided)
             self.view.event(event, decided, self.search)
         assert self._engine is not None
         for event, _ in seen:
-            if isinstance(event, JobEnded):
+            if isinstance(event, SessionOpened | MaxTimeChanged):
+                self._set_timer()
+            elif isinstance(event, JobEnded):
                 await self._engine.acknowledge(event.trial, event.attempt)
                 self._keeper.ended(event)
         return finish
+
+    async def _write(self, lines: Sequence[AnyEvent | AnyCommand]) -> None:
+        # Nothing follows from a pid: what is written of it may be lost with the power.
+        durable = not all(isinstance(line, JobStarted) for line in lines)
+        writing = asyncio.ensure_future(asyncio.to_thread(self._journal.append, lines, durable=durable))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait({writing})  # The thread is not to write into what is closed meanwhile.
+            raise
 
     async def _perform(self, commands: Sequence[AnyCommand]) -> Finish | None:
         assert self._engine is not None
@@ -159,7 +200,7 @@ class Scheduler:
     async def _launch(self, launch: Launch) -> None:
         assert self._engine is not None
         folder = self.run.dir.trial(launch.trial)
-        if launch.attempt == 1:
+        if launch.attempt == 1 or not _written(folder.record):
             place = self.search.oracle.place(launch.trial)
             record = TrialRecord(
                 trial=launch.trial,
@@ -170,7 +211,8 @@ class Scheduler:
             )
             try:
                 folder.path.mkdir(parents=True, exist_ok=True)
-                write_whole(folder.record, as_json(record))
+                # The journal has it too: after a power cut it is written again with the next attempt.
+                write_whole(folder.record, as_json(record), durable=False)
             except OSError as error:
                 raise JournalError(
                     f"{folder.path}: cannot be written ({error.strerror}); make room and go on"
@@ -196,6 +238,13 @@ class Scheduler:
             checkpoint_every=self._checkpoint_every,
             space=self.run.space_config(),
         )
+
+
+def _written(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def slot_infos(slots: Sequence[Slot]) -> list[SlotInfo]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,25 +13,30 @@ from typing import Any
 import msgspec
 
 from gpusched.core.commands import Finish
-from gpusched.core.events import AnyEvent
-from gpusched.devices import Slot, inventory, place
+from gpusched.core.events import StopAsked
+from gpusched.devices import Inventory, Slot, inventory, place
 from gpusched.engines.local import LocalEngine
-from gpusched.errors import GpuschedError, UsageError
+from gpusched.errors import UsageError
 from gpusched.launcher.client import LauncherClient
-from gpusched.launcher.protocol import Begin, Load
+from gpusched.launcher.protocol import Load
 from gpusched.runtime import resume
 from gpusched.runtime.control import serve_control
 from gpusched.runtime.reader import Run
 from gpusched.runtime.scheduler import Scheduler
-from gpusched.runtime.signals import heed_signals
+from gpusched.runtime.signals import heed_signals, redirect
 from gpusched.runtime.view import View
 from gpusched.storage.journal import Journal
 from gpusched.storage.lock import RunLock, holder
 from gpusched.storage.rundir import RunDir, remember
 from gpusched.trial.settings import Settings
 
+log = logging.getLogger(__name__)
+
 #: Options of the command line that are not the tuner's.
 SHELL_OPTIONS = {"run", "fresh", "launch", "busy"}
+
+#: How long a forked trial may be silent before it counts as hanging, for machines that are much slower or faster.
+_FIRST_SIGN = "GPUSCHED_FIRST_SIGN_SECONDS"
 
 
 class Session:
@@ -38,14 +45,46 @@ class Session:
     def __init__(self, source: Load, options: Mapping[str, Any], view: View) -> None:
         asked = {name: value for name, value in options.items() if name not in SHELL_OPTIONS}
         self._source = msgspec.structs.replace(source, options=asked, mode=options.get("launch") or "auto")
+        if _FIRST_SIGN in os.environ:
+            patience = positive_seconds(_FIRST_SIGN, os.environ[_FIRST_SIGN])
+            self._source = msgspec.structs.replace(self._source, first_sign_seconds=patience)
         self._options, self._view = options, view
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._work: asyncio.Task[Finish] | None = None
+        self._launcher: LauncherClient | None = None
         self._scheduler: Scheduler | None = None
+        self._run_dir: RunDir | None = None
+        self._asked = 0  #: how often someone asked for the end
+        self._detached = False
 
-    def post(self, event: AnyEvent) -> None:
-        """Something has happened, told from another thread. Nothing before the search has begun."""
-        if self._loop is not None and self._scheduler is not None:
-            self._loop.call_soon_threadsafe(self._scheduler.post, event)
+    # ------------------------------------------------------------------ from outside
+
+    def stop(self, name: str = "Ctrl-C") -> None:
+        """Asks for the session's end: running trials stop at the end of their epoch; the second time at once."""
+        self._asked += 1
+        if self._scheduler is not None:
+            if self._asked == 1:
+                self._view.message(
+                    f"{name}: running trials stop at the end of their epoch; once more ends them at once"
+                )
+            self._scheduler.post(StopAsked(at=0, now=self._asked > 1))
+        elif self._asked == 1 and self._work is not None:
+            self._work.cancel()
+        elif self._launcher is not None:
+            self._launcher.kill()
+
+    def stop_from_thread(self) -> None:
+        """The same, called in another thread than the loop's."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # The loop has ended meanwhile.
+                self._loop.call_soon_threadsafe(self.stop)
+
+    def detach(self) -> None:
+        """The terminal is gone: what is still said goes where a search in the background says it."""
+        self._detached = True
+        redirect(self._run_dir.log if self._run_dir is not None else None)
+
+    # ------------------------------------------------------------------ the session
 
     async def run(self) -> Finish:
         """To the session's end. No process is left after it.
@@ -54,16 +93,18 @@ class Session:
         GpuschedError where it cannot go on; it can be carried on when the cause is mended.
         """
         self._loop = asyncio.get_running_loop()
-        try:
-            return await self._from_launcher()
-        except ExceptionGroup as group:
-            for error in group.exceptions:
-                if isinstance(error, GpuschedError):
-                    raise error from None
-            raise
+        with heed_signals(self.stop, self.detach):
+            # A task of its own: Ctrl-C while the script is loading ends it, and not the caller.
+            self._work = asyncio.create_task(self._from_launcher(), name="session")
+            try:
+                return await self._work
+            except asyncio.CancelledError:
+                if not self._asked or self._scheduler is not None:
+                    raise
+                return Finish(reason="interrupted", code=130)
 
     async def _from_launcher(self) -> Finish:
-        launcher = await LauncherClient.start(self._source)
+        launcher = self._launcher = await LauncherClient.start(self._source)
         lock = None
         try:
             looking = asyncio.create_task(asyncio.to_thread(inventory))
@@ -74,12 +115,14 @@ class Session:
             placement = place(machine, settings.gpus, settings.per_gpu, settings.gpus_per_trial, settings.cpu_slots)
             run = claim(settings, self._options)
             lock = RunLock(run.lock)
+            self._run_dir = run
+            if self._detached:
+                redirect(run.log)
             self._view.started(run)
             remember(run)
             for note in (*machine.notes, *placement.notes):
                 self._view.message(note)
-            await launcher.send(Begin(run=str(run.path)))
-            ready = await launcher.ready()
+            ready = await launcher.begin(run)
             if ready.notice:
                 self._view.message(ready.notice)
             space = (await launcher.discover()).space
@@ -88,50 +131,76 @@ class Session:
                     self._view.message(warning)
             else:
                 resume.begin(run, settings, space)
-            return await self._search(run, launcher, settings, placement.slots)
+            return await self._search(run, launcher, settings, machine, placement.slots)
         finally:
             await launcher.close()
             if lock is not None:
                 lock.release()
 
     async def _search(
-        self, run_dir: RunDir, launcher: LauncherClient, settings: Settings, slots: Sequence[Slot]
+        self, run_dir: RunDir, launcher: LauncherClient, settings: Settings, machine: Inventory, slots: Sequence[Slot]
     ) -> Finish:
         journal = Journal(run_dir.journal)
-        if journal.cut:
-            self._view.message(
-                f"{journal.path}: a crash tore its last line, which is dropped: that event is found anew"
-            )
-        run = await asyncio.to_thread(Run, run_dir)
-        scheduler = self._scheduler = Scheduler(
-            run,
-            journal,
-            self._view,
-            max_trials=settings.max_trials,
-            max_time=settings.max_time,
-            keep=settings.keep,
-            checkpoint_every=settings.checkpoint_every,
-        )
-        engine = LocalEngine(run_dir, launcher, scheduler.post, lambda: self._another(run_dir))
+        engine = view = None
         try:
-            with heed_signals(scheduler, self._view):
-                async with asyncio.TaskGroup() as tasks, serve_control(run_dir, scheduler):
-                    view = tasks.create_task(self._view.show(run), name="view")
-                    try:
-                        return await scheduler.work(engine, slots)
-                    finally:
-                        view.cancel()
+            if journal.cut:
+                self._view.message(
+                    f"{journal.path}: a crash tore its last line, which is dropped: that event is found anew"
+                )
+            run = await asyncio.to_thread(Run, run_dir)
+            scheduler = self._scheduler = Scheduler(
+                run,
+                journal,
+                self._view,
+                max_trials=settings.max_trials,
+                max_time=settings.max_time,
+                keep=settings.keep,
+                checkpoint_every=settings.checkpoint_every,
+                slots_at=lambda cap: (
+                    place(
+                        machine, settings.gpus, cap, settings.gpus_per_trial, settings.cpu_slots, scheduler.pids
+                    ).slots
+                ),
+            )
+            engine = LocalEngine(run_dir, launcher, scheduler.post, lambda: self._another(run_dir))
+            async with serve_control(run_dir, scheduler):
+                view = asyncio.create_task(self._show(run), name="view")
+                return await scheduler.work(engine, slots)
         finally:
-            await engine.close()
+            if view is not None:
+                view.cancel()
+                await asyncio.wait({view})
+            if engine is not None:
+                await engine.close()
             journal.close()
+
+    async def _show(self, run: Run) -> None:
+        try:
+            await self._view.show(run)
+        except Exception:  # That it cannot be seen is not the search's concern.
+            log.exception("the view of %s has failed; the search goes on", run.dir.path)
 
     async def _another(self, run: RunDir) -> LauncherClient:
         """A launcher in place of one that died."""
         launcher = await LauncherClient.start(self._source)
-        await launcher.loaded()
-        await launcher.send(Begin(run=str(run.path)))
-        await launcher.ready()
+        try:
+            await launcher.loaded()
+            await launcher.begin(run)
+        except BaseException:
+            await launcher.close()
+            raise
         return launcher
+
+
+def positive_seconds(name: str, text: str) -> float:
+    """Raises UsageError where an environment variable is not a positive number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise UsageError(f"{name}={text!r}: give a positive number of seconds")
+    return value
 
 
 def claim(settings: Settings, options: Mapping[str, Any]) -> RunDir:

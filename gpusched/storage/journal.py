@@ -41,14 +41,18 @@ class Journal:
         os.ftruncate(self._fd, self._size)
         os.lseek(self._fd, self._size, os.SEEK_SET)
 
-    def append(self, lines: Iterable[Line]) -> None:
-        """Writes the lines and syncs them to disk. Raises JournalError, and leaves no half line, where that fails."""
+    def append(self, lines: Iterable[Line], *, durable: bool = True) -> None:
+        """Writes the lines and, durably, syncs them to disk.
+
+        Raises JournalError, and leaves no half line, where that fails.
+        """
         content = b"".join(_encoder.encode(line) + b"\n" for line in lines)
         try:
             written = 0
             while written < len(content):
                 written += os.write(self._fd, content[written:])
-            os.fdatasync(self._fd)
+            if durable:
+                os.fdatasync(self._fd)
         except OSError as error:
             os.ftruncate(self._fd, self._size)
             os.lseek(self._fd, self._size, os.SEEK_SET)

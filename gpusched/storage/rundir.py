@@ -27,13 +27,17 @@ from gpusched.storage.records import SearchRecord
 T = TypeVar("T")
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Puts content at path at once and durably: a reader sees the old file or the new one, never a part."""
+def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Puts content at path at once: a reader sees the old file or the new one, never a part.
+
+    Durably, unless it is worth nothing after a power cut.
+    """
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     with open(aside, "wb") as file:
         file.write(content)
         file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
     os.replace(aside, path)
 
 

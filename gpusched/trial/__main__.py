@@ -1,6 +1,6 @@
-"""`python -m gpusched.trial ORDER FD`: a trial's process that starts from nothing.
+"""`python -m gpusched.trial ORDER FD PID`: a trial's process that starts from nothing.
 
-ORDER holds a launcher's Load message and a JobSpec, a line each; FD takes the first sign of life.
+ORDER holds a launcher's Load message and a JobSpec, a line each; FD takes the first sign of life; PID is the launcher's.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import traceback
 from pathlib import Path
 
 import msgspec
 
-from gpusched.launcher.children import enter
+from gpusched.launcher.children import NO_ROOM, enter, flush, train
 from gpusched.launcher.protocol import Load
-from gpusched.launcher.source import load_task
 from gpusched.storage.records import JobSpec
 
 
@@ -22,19 +22,18 @@ def main() -> int:
     first, second = Path(sys.argv[1]).read_bytes().splitlines()
     life = int(sys.argv[2])
     spec = msgspec.json.decode(second, type=JobSpec)
-    enter(spec, None)
+    try:
+        enter(spec, int(sys.argv[3]))
+    except OSError:
+        traceback.print_exc()
+        return NO_ROOM
     with contextlib.suppress(OSError):  # The launcher may be gone; the trial goes on.
         os.write(life, b"1")
-    task = load_task(msgspec.json.decode(first, type=Load))
-    from gpusched.trial.job import run_job
-
-    run_job(task, spec, alive=lambda: None)
-    return 0
+        os.close(life)
+    return train(None, msgspec.json.decode(first, type=Load), spec, lambda: None)
 
 
 if __name__ == "__main__":
-    sys.stdout.flush()
     code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush()
     os._exit(code)  # Not through the frameworks' own clean-up, which takes a slot's time.

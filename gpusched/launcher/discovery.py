@@ -1,0 +1,114 @@
+"""Finding the space in a process of its own: building models starts frameworks, which the launcher must not.
+
+`python -m gpusched.launcher.discovery FD` does it from nothing; a Load message stands on standard input.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gpusched.errors import GpuschedError
+from gpusched.launcher.children import flush
+from gpusched.launcher.kernel import adopt_orphans, die_with
+from gpusched.launcher.protocol import Found, Load, Refused, Reply, decode_request, encode
+from gpusched.launcher.source import blame, load_task
+
+if TYPE_CHECKING:
+    from gpusched.trial.task import Task
+
+#: Of a core: a fork that hangs in a lock uses nothing at all.
+_IDLE_SHARE = 0.01
+
+
+@dataclass
+class Discovery:
+    """A process that looks for the space, as its launcher sees it."""
+
+    pid: int
+    pipe: int
+    spawned: bool
+    said: bytes = b""
+    cpu: float = 0.0  #: CPU seconds it had used when it was last looked at
+
+    def hangs(self, seconds: float) -> bool:
+        """Whether it has done nothing to speak of for the last `seconds`, which have passed since the last call."""
+        try:
+            with open(f"/proc/{self.pid}/stat", "rb") as file:
+                stat = file.read()
+        except OSError:
+            return False
+        fields = stat[stat.rfind(b")") + 2 :].split()
+        used = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        before, self.cpu = self.cpu, used
+        return used - before < _IDLE_SHARE * seconds
+
+
+def by_fork(task: Task | None, source: Load, inherited: Iterable[int]) -> Discovery:
+    """Starts looking in a fork of this process. Raises OSError."""
+    read, write = os.pipe()
+    parent = os.getpid()
+    flush()
+    pid = os.fork()
+    if pid:
+        os.close(write)
+        return Discovery(pid, read, spawned=False)
+    try:
+        die_with(parent)
+        os.setsid()
+        adopt_orphans()
+        for fd in (*inherited, read):
+            os.close(fd)
+        _tell(write, find(task, source))
+        flush()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(0)
+
+
+def anew(source: Load) -> Discovery:
+    """Starts looking in a fresh process. Raises OSError."""
+    read, write = os.pipe()
+    keep = [write] + ([source.pickled_fd] if source.pickled_fd is not None else [])
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "gpusched.launcher.discovery", str(write), str(os.getpid())],
+        stdin=subprocess.PIPE,
+        pass_fds=keep,
+        start_new_session=True,
+    )
+    os.close(write)
+    assert process.stdin is not None
+    process.stdin.write(encode(source))
+    process.stdin.close()
+    process.returncode = 0  # The launcher waits for it, with whatever it leaves.
+    return Discovery(process.pid, read, spawned=True)
+
+
+def find(task: Task | None, source: Load) -> Reply:
+    """The space, or why there is none."""
+    from gpusched.trial.task import discover
+
+    try:
+        return Found(space=discover(task if task is not None else load_task(source)).get_config())
+    except GpuschedError as error:
+        return Refused(message=str(error), details=traceback.format_exc())
+    except BaseException as error:
+        return Refused(message=blame("finding the hyperparameters", error), details=traceback.format_exc())
+
+
+def _tell(fd: int, reply: Reply) -> None:
+    with open(fd, "wb") as pipe:
+        pipe.write(encode(reply))
+
+
+if __name__ == "__main__":
+    die_with(int(sys.argv[2]))
+    _tell(int(sys.argv[1]), find(None, decode_request.decode(sys.stdin.buffer.readline())))  # type: ignore[arg-type]
+    flush()
+    os._exit(0)

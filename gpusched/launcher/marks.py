@@ -1,0 +1,68 @@
+"""A launcher's mark: a variable in the environment it is started with, which every process below it inherits.
+
+By it those are found that no launcher minds any more: what trials started and left when launcher and
+guardian were killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+_VARIABLE = "GPUSCHED_MARK"
+
+
+def new_mark() -> str:
+    return uuid.uuid4().hex
+
+
+def marking(mark: str) -> dict[str, str]:
+    """The environment that marks a process."""
+    return {_VARIABLE: mark}
+
+
+def marked(marks: Iterable[str], session: int | None = None) -> list[int]:
+    """Pids of this user's live processes with one of the marks; of one session only, if one is named."""
+    wanted = {f"{_VARIABLE}={mark}".encode() for mark in marks}
+    return [pid for pid in _pids() if _has(pid, wanted) and (session is None or _session(pid) == session)]
+
+
+def sweep(marks: Iterable[str], session: int | None = None) -> int:
+    """Kills them until there are none; returns how many there were."""
+    marks = list(marks)
+    wanted = {f"{_VARIABLE}={mark}".encode() for mark in marks}
+    count = 0
+    while marks and (found := marked(marks, session)):
+        for pid in found:
+            with contextlib.suppress(OSError):
+                fd = os.pidfd_open(pid)
+                try:
+                    if _has(pid, wanted):  # The pid may have changed hands before it was opened.
+                        signal.pidfd_send_signal(fd, signal.SIGKILL)
+                        count += 1
+                finally:
+                    os.close(fd)
+    return count
+
+
+def _pids() -> Iterator[int]:
+    own = os.getpid()
+    return (int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != own)
+
+
+def _has(pid: int, wanted: set[bytes]) -> bool:
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:  # Another user's, or gone. A zombie's is empty.
+        return False
+    return not wanted.isdisjoint(environment.split(b"\0"))
+
+
+def _session(pid: int) -> int | None:
+    with contextlib.suppress(OSError):
+        return os.getsid(pid)
+    return None
