@@ -8,7 +8,7 @@
 from gpusched.oracles.asha import ASHA
 from gpusched.oracles.base import Answer, Done, Job, Oracle, Place, Plan, RungState, Scores, Wait
 from gpusched.oracles.hyperband import Hyperband
-from gpusched.oracles.single import GridSearch, RandomSearch
+from gpusched.oracles.single import BayesianOptimization, GridSearch, RandomSearch
 
 #: By the name that the command line knows them by.
 ORACLES: dict[str, type[Oracle]] = {
@@ -16,12 +16,14 @@ ORACLES: dict[str, type[Oracle]] = {
     "asha": ASHA,
     "random": RandomSearch,
     "grid": GridSearch,
+    "bayesian": BayesianOptimization,
 }
 
 __all__ = [
     "ASHA",
     "ORACLES",
     "Answer",
+    "BayesianOptimization",
     "Done",
     "GridSearch",
     "Hyperband",

@@ -15,7 +15,7 @@ from gpusched.hyperparameters import HyperParameters
 from gpusched.objective import Objective
 from gpusched.oracles.base import Plan
 from gpusched.oracles.hyperband import Brackets
-from gpusched.oracles.samplers import GridSampler, RandomSampler, Sampler
+from gpusched.oracles.samplers import GridSampler, ModelSampler, RandomSampler, Sampler
 
 #: Trials in a search that nothing else limits.
 _MANY = 1_000_000_000
@@ -106,3 +106,35 @@ class GridSearch(FullTraining):
 
     def _most_distinct(self) -> int | None:
         return self.space.distinct(grid=True)
+
+
+class BayesianOptimization(FullTraining):
+    """Each trial trained in full; a Gaussian process over the earlier ones proposes the next.
+
+    ``num_initial_points`` trials are quasi-random before the model is asked; left out, 4 more than half as many
+    as there are hyperparameters, 10 at most.
+    """
+
+    def __init__(
+        self,
+        hyperparameters: HyperParameters,
+        objective: Objective | Sequence[Objective],
+        max_epochs: int = 1,
+        max_trials: int | None = 10,
+        num_initial_points: int | None = None,
+        *,
+        seed: int = 0,
+        initial: Iterable[Mapping[str, Any]] = (),
+    ) -> None:
+        start = min(4 + len(hyperparameters.space) // 2, 10) if num_initial_points is None else num_initial_points
+        if not isinstance(start, int) or start < 1:
+            raise UsageError(f"num_initial_points: {start!r} is not a number of trials; give an integer of at least 1")
+        super().__init__(
+            hyperparameters,
+            objective,
+            max_epochs,
+            max_trials=max_trials,
+            seed=seed,
+            sampler=ModelSampler(start),
+            initial=initial,
+        )

@@ -38,6 +38,9 @@ CASES = {
     "asha brackets": {"max_epochs": 9, "factor": 3, "max_trials": 20, "brackets": 3},
     "random": {"max_epochs": 3, "max_trials": 12},
     "grid": {"max_epochs": 3, "max_trials": 12},
+    "bayesian": {"max_epochs": 3, "max_trials": 12},
+    "hyperband model": {"max_epochs": 9, "factor": 3, "sampler": "model"},
+    "asha model": {"max_epochs": 9, "factor": 3, "max_trials": 20, "sampler": "model"},
 }
 SAMPLED = {"bayesian", "hyperband model", "asha model"}
 INVARIANT = {"hyperband", "hyperband endless", "random", "grid"}

@@ -3,9 +3,10 @@
 from gpusched.errors import UsageError
 from gpusched.oracles.samplers.base import RandomSampler, Sampler
 from gpusched.oracles.samplers.grid import GridSampler
+from gpusched.oracles.samplers.model import ModelSampler
 from gpusched.oracles.samplers.space import Space
 
-SAMPLERS: dict[str, type[Sampler]] = {"random": RandomSampler}
+SAMPLERS: dict[str, type[Sampler]] = {"random": RandomSampler, "model": ModelSampler}
 
 
 def make_sampler(name: str) -> Sampler:
@@ -15,4 +16,4 @@ def make_sampler(name: str) -> Sampler:
     return SAMPLERS[name]()
 
 
-__all__ = ["SAMPLERS", "GridSampler", "RandomSampler", "Sampler", "Space", "make_sampler"]
+__all__ = ["SAMPLERS", "GridSampler", "ModelSampler", "RandomSampler", "Sampler", "Space", "make_sampler"]

@@ -1,0 +1,206 @@
+"""Values from a model of how scores depend on the configuration and on the epochs trained.
+
+A Gaussian process over (configuration, log epoch) learns from every rung of every trial. A new trial gets the
+configuration that is best, at full training, in one function drawn from the posterior (Thompson 1933): so trials
+proposed at the same time differ without anything being made up about those still running.
+
+Guards against being led astray: a share of the trials is quasi-random; nothing is proposed next to what was tried;
+and where the model, shown the lowest rung alone, ranks the promoted trials no better than chance, most trials are
+quasi-random again.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gpusched.oracles.samplers.base import Sampler
+from gpusched.oracles.samplers.codec import Codec
+from gpusched.oracles.samplers.gp import GP, Array
+
+if TYPE_CHECKING:
+    from gpusched.oracles.base import Job, Oracle, Trial
+
+#: Trials that have ended before the model is asked.
+_START = 10
+#: Share of quasi-random trials, while the model is right and when it is not.
+_EXPLORE, _DISTRUST = 0.2, 0.6
+#: Points the model is fitted to at most; a fit costs their cube.
+_MOST_POINTS = 300
+#: Parameters are fitted anew when there are so many times the points of the last time.
+_REFIT = 1.1
+#: Candidates all over the space, and beside each of the best trials.
+_ANYWHERE, _BESIDE, _BEST = 300, 30, 5
+#: A candidate is nearer to no trial than this share of the cube's diagonal.
+_APART = 0.1
+#: How far above the median, in spreads, scores are told apart.
+_CLIP = 0.7
+
+
+class ModelSampler(Sampler):
+    """Quasi-random trials first, then those that the model proposes."""
+
+    def __init__(self, start: int = _START) -> None:
+        self._start = start
+
+    def begin(self, oracle: Oracle, initial: list[dict[str, Any]]) -> None:
+        super().begin(oracle, initial)
+        self._ended: dict[int, Trial] = {}
+        self._forget()
+
+    def _forget(self) -> None:
+        self._codec = Codec(self.space)
+        self._rows: dict[int, Array] = {}
+        self._theta: Array | None = None
+        self._fitted = 0  # points at the last fit
+        self._trusted = True
+
+    def told(self, trial: Trial, job: Job) -> None:
+        self._ended[trial.id] = trial
+
+    def extended(self) -> None:
+        super().extended()
+        self._forget()
+
+    def _propose(self, trial_id: int, attempt: int = 0) -> dict[str, Any]:
+        if attempt or self._queued or len(self._ended) < self._start or not self._codec.hyperparameters:
+            return super()._propose(trial_id, attempt)
+        rng = np.random.Generator(np.random.Philox(key=[self.seed % 2**64, trial_id]))
+        if rng.random() < (_EXPLORE if self._trusted else _DISTRUST):
+            return super()._propose(trial_id, attempt)
+        found = self._best_of_one_draw(rng)
+        return super()._propose(trial_id, attempt) if found is None else found
+
+    # ------------------------------------------------------------------ what is known
+
+    def _embed(self, trials: list[Trial]) -> Array:
+        return self._codec.embed(np.array([self._row(trial) for trial in trials]))
+
+    def _row(self, trial: Trial) -> Array:
+        row = self._rows.get(trial.id)
+        if row is None:
+            row = self._rows[trial.id] = self._codec.probs(trial.values)
+        return row
+
+    def _level(self, epochs: int) -> float:
+        """0 after the first epoch, 1 after the last."""
+        return math.log(epochs) / math.log(self.oracle.max_epochs) if self.oracle.max_epochs > 1 else 1.0
+
+    def _points(self, rng: np.random.Generator) -> tuple[list[Trial], Array, Array]:
+        """Each trial at the end of each rung it trained to: (trials, levels, scores to be minimised)."""
+        if len(self.oracle.objectives) > 1:
+            return self._scalarised(rng)
+        ends = sorted({rung.stop_epoch for bracket in self.oracle.plan().brackets for rung in bracket.rungs})
+        points: list[tuple[Trial, int, float]] = []
+        for trial in self._ended.values():
+            best, at = math.inf, 0
+            for end in ends:
+                if end > len(trial.curve):
+                    break
+                best, at = min(best, *trial.curve[at:end]), end
+                points.append((trial, end, best))
+            if trial.failed or not trial.curve:
+                points.append((trial, max(at, ends[0]), math.inf))
+            elif len(trial.curve) < ends[0]:
+                points.append((trial, len(trial.curve), trial.score))
+        points = _thinned(points, ends[0])
+        levels = np.array([self._level(end) for _, end, _ in points])
+        return [trial for trial, _, _ in points], levels, _standardised(np.array([score for _, _, score in points]))
+
+    def _scalarised(self, rng: np.random.Generator) -> tuple[list[Trial], Array, Array]:
+        """Several objectives as one, weighed at random each time (Knowles 2006, ParEGO)."""
+        trials = list(self._ended.values())[-_MOST_POINTS:]
+        count = len(self.oracle.objectives)
+        worst = (math.inf,) * count
+        table = np.array([trial.point if trial.point and not trial.failed else worst for trial in trials])
+        columns = np.stack([_standardised(table[:, k]) for k in range(count)], 1)
+        weighed = columns * rng.dirichlet(np.ones(count))
+        levels = np.array([self._level(max(trial.epochs, 1)) for trial in trials])
+        return trials, levels, _standardised(weighed.max(1) + 0.05 * weighed.sum(1))
+
+    # ------------------------------------------------------------------ the model
+
+    def _best_of_one_draw(self, rng: np.random.Generator) -> dict[str, Any] | None:
+        trials, levels, y = self._points(rng)
+        x, ids = self._embed(trials), np.array([trial.id for trial in trials])
+        gp = GP(x, levels, ids, y, self._theta)
+        if self._theta is None or len(y) >= _REFIT * self._fitted:
+            gp.fit()
+            self._theta, self._fitted = gp.theta, len(y)
+            self._trusted = self._agrees(gp)
+        gp.condition()
+        candidates = self._candidates(gp, rng)
+        if candidates is None:
+            return None
+        draw = gp.draw(self._codec.embed(candidates), np.ones(len(candidates)), rng)
+        return self._codec.values(candidates[int(np.argmin(draw))])
+
+    def _candidates(self, gp: GP, rng: np.random.Generator) -> Array | None:
+        """(n, h) probabilities: all over the space and beside the best trials, but not next to any trial."""
+        anywhere = rng.random((_ANYWHERE, len(self._codec.hyperparameters)))
+        rows = np.array([self._row(trial) for trial in self._ended.values()])
+        mean, _ = gp.predict(self._codec.embed(rows), np.ones(len(rows)))
+        beside = self._moved(np.repeat(rows[np.argsort(mean)[:_BEST]], _BESIDE, 0), rng)
+        candidates = np.vstack([anywhere, beside])
+        points = self._codec.embed(candidates)
+        known = self._embed(list(self.oracle.trials.values())[-2000:])
+        squares = (points**2).sum(1)[:, None] + (known**2).sum(1)[None, :] - 2 * points @ known.T
+        candidates = candidates[squares.min(1) > _APART**2 * points.shape[1]]
+        # Too few left: the space is full of trials, or so small that it is soon used up.
+        return candidates if len(candidates) >= _BESIDE else None
+
+    def _moved(self, rows: Array, rng: np.random.Generator) -> Array:
+        """The rows, most of their places moved by steps of several lengths."""
+        step = rng.choice([0.02, 0.1, 0.3], (len(rows), 1))
+        moved = np.abs(rows + step * rng.standard_normal(rows.shape))
+        moved = np.where(moved > 1, 2 - moved, moved)
+        unordered = self._codec.unordered
+        moved = np.where(unordered, rng.random(rows.shape), moved)
+        kept = rng.random(rows.shape) < np.where(unordered, 0.8, 0.3)
+        return np.clip(np.where(kept, rows, moved), 0.0, 1.0 - 1e-12)
+
+    def _agrees(self, gp: GP) -> bool:
+        """Whether the model, shown the lowest rung alone, ranks those trained further better than chance."""
+        low = gp.t <= gp.t.min() + 1e-9
+        agreement, count = 0.0, 0
+        for level in np.unique(gp.t[~low]):
+            high = gp.t == level
+            if high.sum() < 5:
+                continue
+            shown = GP(gp.x[low], gp.t[low], gp.trial[low], gp.y[low], gp.theta)
+            shown.condition()
+            mean, _ = shown.predict(gp.x[high], gp.t[high])
+            agreement += float(high.sum()) * _rank_correlation(mean, gp.y[high])
+            count += int(high.sum())
+        return count < 10 or agreement > 0.0
+
+
+def _thinned(points: list[tuple[Trial, int, float]], lowest: int) -> list[tuple[Trial, int, float]]:
+    """At most ``_MOST_POINTS``: of the lowest rung the best and every so many-th of the others go first."""
+    if len(points) <= _MOST_POINTS:
+        return points
+    high = sorted((p for p in points if p[1] > lowest), key=lambda p: (-p[1], p[2]))[: 2 * _MOST_POINTS // 3]
+    low = sorted((p for p in points if p[1] <= lowest), key=lambda p: p[2])
+    room = _MOST_POINTS - len(high)
+    rest = low[room // 2 :]
+    step = max(1, math.ceil(len(rest) / (room - room // 2)))
+    return high + low[: room // 2] + rest[::step]
+
+
+def _standardised(y: Array) -> Array:
+    """Mean 0 and deviation 1 once the bad half is pulled in: how bad the bad ones are says little about the good."""
+    finite = y[np.isfinite(y)]
+    if not len(finite):
+        return np.zeros_like(y)
+    median = float(np.median(finite))
+    spread = max(median - float(np.quantile(finite, 0.1)), (median - float(finite.min())) / 2, 1e-12)
+    z: Array = np.minimum((np.where(np.isfinite(y), y, np.inf) - median) / spread, _CLIP)
+    return np.asarray((z - z.mean()) / (z.std() + 1e-9))
+
+
+def _rank_correlation(a: Array, b: Array) -> float:
+    ranks: list[npt.NDArray[np.int64]] = [np.argsort(np.argsort(v, kind="stable"), kind="stable") for v in (a, b)]
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
