@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from gpusched.errors import GpuschedError
+from gpusched.cli.options import run_argument
+from gpusched.errors import UsageError
+from gpusched.storage.rundir import RunDir
 
 
 @click.command("report")
-def command() -> int:
-    """Not there yet."""
-    raise GpuschedError("report: is not there yet")
+@run_argument
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Where to; left out: report.html in the run directory."
+)
+def command(run: RunDir, output: Path | None) -> int:
+    """One self-contained page: curves, parallel coordinates, importance, device timeline, advice, failures."""
+    from gpusched.runtime.reader import Run
+    from gpusched.storage.lock import holder
+    from gpusched.ui.report.build import report
+
+    target = output or run.path / "report.html"
+    text = report(Run.open(run.path), holder(run.lock))
+    try:
+        target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--output {target}: cannot be written ({error.strerror})") from None
+    click.echo(f"{target}")
+    return 0

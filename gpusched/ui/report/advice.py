@@ -1,0 +1,69 @@
+"""What the figures of a search suggest to do next. Pure; every line names the figures it follows from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gpusched.hyperparameters import HyperParameter
+from gpusched.ui import words
+from gpusched.ui.facts import Best, Facts
+
+#: Of the best trials, this share at one end of a range says that the range is too narrow there.
+_AT_THE_EDGE = 0.4
+_EDGE = 0.05
+_IDLE = 0.15
+
+
+def advice(
+    facts: Facts, best: Sequence[Best], space: Sequence[HyperParameter], busy: float | None, slots: int
+) -> list[str]:
+    """Lines for people; `best` are the best tenth of the finished trials, `busy` the share of slot time in use."""
+    lines = [line for hyperparameter in space if (line := _edge(hyperparameter, best))]
+    leader = facts.best
+    if leader is not None and leader.finished and leader.budget > 3 and leader.epoch == leader.budget:
+        lines.append(
+            f"The best trial was still getting better at its last epoch, {leader.epoch}: a larger max_epochs may pay."
+        )
+    if leader is not None and leader.finished and leader.budget >= 9 and leader.epoch <= leader.budget // 3:
+        lines.append(
+            f"The best trial was at its best at epoch {leader.epoch} of {leader.budget}: "
+            "a smaller max_epochs, or early stopping, would have found it sooner."
+        )
+    if busy is not None and slots > 1 and 1 - busy > _IDLE and facts.seconds > 60:
+        lines.append(
+            f"The {slots} slots were idle for {100 * (1 - busy):.0f} % of the time. "
+            "More trials (max_trials, iterations) or fewer slots use them better."
+        )
+    if facts.trials_started and facts.trials_failed / facts.trials_started > 0.1:
+        lines.append(
+            f"{facts.trials_failed} of {facts.trials_started} trials were lost; their reasons are below. "
+            "If one range of values is to blame, leave it out."
+        )
+    return lines
+
+
+def _edge(hyperparameter: HyperParameter, best: Sequence[Best]) -> str | None:
+    low, high = getattr(hyperparameter, "min_value", None), getattr(hyperparameter, "max_value", None)
+    given: list[float] = [
+        float(each.values[hyperparameter.name]) for each in best if _number(each.values, hyperparameter.name)
+    ]
+    if low is None or high is None or low == high or len(given) < 4:
+        return None
+    where = [hyperparameter.value_to_prob(value) for value in given]
+    name = words.clean(hyperparameter.name)
+    for side, bound, near in (
+        ("lower", low, sum(p <= _EDGE for p in where)),
+        ("upper", high, sum(p >= 1 - _EDGE for p in where)),
+    ):
+        if near / len(given) >= _AT_THE_EDGE:
+            return (
+                f"{near} of the {len(given)} best trials have {name} at its {side} end, {words.value(bound)}: "
+                "a wider range may hold better ones."
+            )
+    return None
+
+
+def _number(values: Mapping[str, Any], name: str) -> bool:
+    value = values.get(name)
+    return isinstance(value, int | float) and not isinstance(value, bool)

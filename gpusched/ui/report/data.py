@@ -1,0 +1,136 @@
+"""Everything the page shows, as plain types: figures only, no markup."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+from gpusched.core.events import SessionOpened
+from gpusched.hyperparameters import HyperParameter
+from gpusched.ui import words
+from gpusched.ui.facts import Facts, Observer, failed_trial, finished_trial, sign
+from gpusched.ui.report.advice import advice
+from gpusched.ui.report.importance import comparable_epoch, importance
+from gpusched.ui.status import state
+
+if TYPE_CHECKING:
+    from gpusched.runtime.reader import Run
+
+#: Digits of a value in a curve: what a plot can show, and a tenth of a page's size.
+_DIGITS = 6
+
+
+def collect(run: Run, pid: int | None) -> dict[str, Any]:
+    """The page's data. `pid` is the scheduler that works on the run, if one does."""
+    facts = Observer(run).look(alive=pid is not None)
+    oracle = run.search.oracle
+    curves = {trial: _curves(run, trial, facts.objective) for trial in sorted(run.search.trials)}
+    slots = _slot_labels(run)
+    spans, busy = _timeline(run, facts)
+    ranked = [best for trial in oracle.rank() if (best := finished_trial(oracle, trial)) is not None]
+    shares, epoch = _importance(run, curves)
+    return {
+        "name": facts.name,
+        "made": time.strftime("%Y-%m-%d %H:%M"),
+        "state": state(facts, run, pid),
+        "algorithm": facts.algorithm,
+        "objective": facts.objective,
+        "direction": facts.direction,
+        "seed": run.record.seed,
+        "versions": run.record.versions,
+        "time": words.duration(facts.seconds),
+        "trials_done": facts.trials_done,
+        "trials_all": facts.trials_all,
+        "epochs_done": facts.epochs_done,
+        "failed": facts.trials_failed,
+        "best": facts.best.trial if facts.best else None,
+        "space": [_axis(hyperparameter) for hyperparameter in oracle.space.hyperparameters],
+        "trials": [_trial(run, trial, curves[trial]) for trial in curves],
+        "rungs": sorted({rung.stop_epoch for rung in facts.rungs}) if len(facts.rungs) > 1 else [],
+        "importance": [{"name": name, "share": share} for name, share in shares.items()],
+        "importance_epoch": epoch,
+        "slots": slots,
+        "spans": spans,
+        "busy": busy,
+        "seconds": facts.seconds,
+        "advice": advice(facts, ranked[: max(4, len(ranked) // 10)], oracle.space.hyperparameters, busy, len(slots)),
+    }
+
+
+def _trial(run: Run, trial_id: int, curves: list[list[float | None]]) -> dict[str, Any]:
+    search = run.search
+    trial, seen = search.trials[trial_id], search.oracle.trials.get(trial_id)
+    place = search.oracle.place(trial_id)
+    score = sign(search.oracle) * seen.score if seen is not None and math.isfinite(seen.score) else None
+    record: dict[str, Any] = {
+        "id": trial_id,
+        "state": trial.state.value,
+        "iteration": place.iteration,
+        "bracket": place.bracket,
+        "rung": place.rung,
+        "epochs": trial.epochs,
+        "score": score,
+        "seconds": round(trial.seconds, 3),
+        "values": trial.values,
+        "curves": curves,
+    }
+    if trial.failure is not None:
+        record["reason"] = failed_trial(trial).reason
+        record["traceback"] = words.plain_lines(trial.failure.traceback)
+    return record
+
+
+def _curves(run: Run, trial: int, objective: str) -> list[list[float | None]]:
+    """The objective after epoch 1, 2, …, one list an execution."""
+    by_execution: dict[int, dict[int, float | None]] = {}
+    for line in run.metrics(trial):
+        value = line.get(objective)
+        number = float(f"{value:.{_DIGITS}g}") if isinstance(value, int | float) and math.isfinite(value) else None
+        by_execution.setdefault(line.get("execution", 0), {})[line["epoch"]] = number
+    return [[curve.get(epoch) for epoch in range(1, max(curve) + 1)] for curve in by_execution.values()]
+
+
+def _importance(run: Run, curves: dict[int, list[list[float | None]]]) -> tuple[dict[str, float | None], int]:
+    oracle = run.search.oracle
+    firsts = {trial: lines[0] for trial, lines in curves.items() if lines}
+    epoch = comparable_epoch([len(curve) for curve in firsts.values()])
+    rank = oracle.objectives[0].rank
+    values, scores = [], []
+    for trial, curve in firsts.items():
+        if len(curve) >= epoch:
+            values.append(run.search.trials[trial].values)
+            scores.append(min(map(rank, curve[:epoch])))
+    return importance(values, scores), epoch
+
+
+def _axis(hyperparameter: HyperParameter) -> dict[str, Any]:
+    low, high = getattr(hyperparameter, "min_value", None), getattr(hyperparameter, "max_value", None)
+    axis: dict[str, Any] = {"name": hyperparameter.name}
+    if low is not None and high is not None:
+        return axis | {"min": low, "max": high, "log": getattr(hyperparameter, "sampling", "linear") == "log"}
+    return axis | {"values": list(hyperparameter.values)}
+
+
+def _slot_labels(run: Run) -> list[str]:
+    """By index, over all sessions: a slot keeps the newest name it had."""
+    labels: dict[int, str] = {}
+    for event in run.events:
+        if isinstance(event, SessionOpened):
+            labels |= {slot.index: slot.label or f"slot {slot.index}" for slot in event.slots}
+    labels |= {span.slot: labels.get(span.slot, f"slot {span.slot}") for span in run.spans()}
+    return [labels.get(index, f"slot {index}") for index in range(max(labels, default=-1) + 1)]
+
+
+def _timeline(run: Run, facts: Facts) -> tuple[list[list[float | int | None]], float | None]:
+    """(slot, trial, start, end, start epoch, stop epoch) of every job, and the share of slot time in use."""
+    spans: list[list[float | int | None]] = []
+    used = 0.0
+    slots = {span.slot for span in run.spans()}
+    for span in run.spans():
+        end = facts.seconds if span.end is None else span.end
+        used += end - span.start
+        times = [round(span.start, 3), None if span.end is None else round(span.end, 3)]
+        spans.append([span.slot, span.trial, *times, span.start_epoch, span.stop_epoch])
+    whole = facts.seconds * len(slots)
+    return spans, min(1.0, used / whole) if whole else None
