@@ -1,0 +1,41 @@
+"""How much one value explains, and what is advised."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from gpusched.ui.report.importance import comparable_epoch, importance
+
+
+def test_what_decides_stands_first() -> None:
+    """A value that decides the score explains nearly all of it, one that does nothing next to nothing."""
+    draw = random.Random(0)
+    values = [{"lr": draw.random(), "noise": draw.random(), "kind": draw.choice("ab")} for _ in range(300)]
+    found = importance(values, [each["lr"] ** 2 for each in values])
+    assert next(iter(found)) == "lr"
+    assert found["lr"] == pytest.approx(0.97, abs=0.03)
+    assert found["noise"] == pytest.approx(0.0, abs=0.05)
+    assert found["kind"] == pytest.approx(0.0, abs=0.05)
+
+
+def test_a_diverged_trial_does_not_decide() -> None:
+    """Scores count by rank: NaN is worst, and no worse than that."""
+    values = [{"x": i % 2} for i in range(20)]
+    scores = [float(i % 2) for i in range(19)] + [float("nan")]
+    assert importance(values, scores)["x"] == pytest.approx(1.0, abs=0.2)
+
+
+def test_too_little_says_nothing() -> None:
+    """Few trials, or one value: None, not a made-up number."""
+    assert importance([{"x": i} for i in range(5)], [1.0, 2.0, 3.0, 4.0, 5.0]) == {"x": None}
+    assert importance([{"x": 1}] * 20, [float(i) for i in range(20)]) == {"x": None}
+    assert importance([{"x": i % 2} for i in range(20)], [1.0] * 20) == {"x": None}
+
+
+def test_trials_are_compared_where_half_of_them_have_been() -> None:
+    """The latest epoch that at least half have reached."""
+    assert comparable_epoch([1, 1, 3, 9]) == 3
+    assert comparable_epoch([2, 2, 2]) == 2
+    assert comparable_epoch([0, 0]) == 0

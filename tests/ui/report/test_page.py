@@ -1,0 +1,140 @@
+"""The report: one file, no network, nothing of user code taken for markup."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpusched.hyperparameters import HyperParameters
+from gpusched.runtime.reader import Run
+from gpusched.storage.rundir import RunDir
+from gpusched.ui.report.build import page, report
+from gpusched.ui.report.data import collect
+
+EVIL = "</script><img src=x onerror=alert(1)>\u2028&amp;"
+
+
+class Elements(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            assert not name.startswith("on")
+            assert name not in ("src", "href") or (value or "").startswith("data:")
+
+
+def test_the_page_needs_no_network(make_run: Callable[..., Any]) -> None:
+    """No address is in it, and its policy forbids loading one."""
+    text = report(make_run().finish().run)
+    assert not re.search(r"https?://|@import|url\(", text)
+    assert "default-src 'none'" in text
+    assert "/* main.js */" not in text
+
+
+def test_names_and_values_of_user_code_are_never_markup(make_run: Callable[..., Any]) -> None:
+    """The elements of the page are the same whatever a hyperparameter is called."""
+    hp = HyperParameters()
+    hp.Int("units", 16, 64, step=16)
+    hp.Choice(EVIL, [EVIL, "{data}", "b"])
+    made = make_run(algorithm="random", max_epochs=2, max_trials=4, space=hp).finish()
+    text = report(made.run)
+    evil, plain = Elements(), Elements()
+    evil.feed(text)
+    plain.feed(page(json.loads("{}")))
+    assert evil.tags == plain.tags
+    data = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert data is not None
+    assert EVIL in json.loads(data[1])["trials"][0]["values"]
+
+
+def test_it_tells_what_the_run_is(make_run: Callable[..., Any]) -> None:
+    """Every trial with its curve, every job on the timeline, every failure with its traceback."""
+    made = make_run(algorithm="random", max_epochs=2, max_trials=4, failing={2}).finish()
+    data = collect(made.run, None)
+    launches = [launch for _, launch in made.run.launches]
+    assert [(trial["id"], trial["state"], len(trial["curves"])) for trial in data["trials"]] == [
+        (0, "completed", 1), (1, "completed", 1), (2, "failed", 0), (3, "completed", 1),
+    ]  # fmt: skip
+    assert data["trials"][0]["curves"] == [[float(f"{made.score(launches[0], e):.6g}") for e in (1, 2)]]
+    assert data["trials"][2]["traceback"].endswith("ValueError: units is odd")
+    assert data["spans"] == [
+        [0, 0, 0.0, 2.0, 0, 2],
+        [1, 1, 0.0, 2.0, 0, 2],
+        [0, 2, 2.0, 4.0, 0, 2],
+        [1, 3, 2.0, 4.0, 0, 2],
+    ]
+    assert data["busy"] == 1.0
+
+
+def test_a_search_that_has_hardly_begun_has_a_page(make_run: Callable[..., Any]) -> None:
+    """Nothing finished, nothing reported: a page all the same."""
+    assert "<html" in report(make_run().run)
+
+
+def test_a_run_is_read_without_writing(make_run: Callable[..., Any], tmp_path: Path) -> None:
+    """A report of a finished search leaves its files as they are."""
+    path = make_run().finish().dir.path
+    before = {file: file.stat().st_mtime_ns for file in path.rglob("*")}
+    report(Run(RunDir(path)))
+    assert {file: file.stat().st_mtime_ns for file in path.rglob("*")} == before
+
+
+# ------------------------------------------------------------------ in a browser
+
+
+CLICK = """<script>
+addEventListener("load", () => setTimeout(() => {
+  const canvas = document.getElementById("timeline"), box = canvas.getBoundingClientRect();
+  const at = { bubbles: true, clientX: box.left + 100, clientY: box.top + 14 };
+  canvas.dispatchEvent(new MouseEvent("mousemove", at));
+  canvas.dispatchEvent(new MouseEvent("click", at));
+  document.body.dataset.painted = [...document.querySelectorAll("canvas")].every((c) =>
+    c.getContext("2d").getImageData(0, 0, c.width, c.height).data.some((v) => v)) ? "all" : "not all";
+}, 300));
+</script>"""
+
+
+def browse(text: str, folder: Path) -> tuple[str, str]:
+    """The page's elements after its scripts have run, and what it wrote to the console."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium to open the page with")
+    file = folder / "report.html"
+    file.write_text(text.replace("</body>", CLICK + "</body>"))
+    profile = f"--user-data-dir={folder / 'profile'}"
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", profile]
+    command += ["--window-size=1200,900", "--virtual-time-budget=4000", "--dump-dom", file.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return done.stdout, "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
+
+
+def test_a_click_selects_a_trial_everywhere(make_run: Callable[..., Any], tmp_path: Path) -> None:
+    """In Chromium: no console error, every plot painted, and a click on the timeline marks the trial's row and panel."""
+    dom, console = browse(report(make_run(failing={3}).finish().run), tmp_path)
+    assert console == ""
+    assert 'data-painted="all"' in dom
+    assert re.findall(r'<tr data-trial="(\d+)" class="selected">', dom) == ["0"]
+    assert re.search(r'<aside id="selected">.*?<b>trial 0</b>', dom)
+
+
+def test_hostile_names_do_not_run(make_run: Callable[..., Any], tmp_path: Path) -> None:
+    """In Chromium: a name that is markup is shown as text."""
+    hp = HyperParameters()
+    hp.Int("units", 16, 64, step=16)
+    hp.Choice(EVIL, ["a", "b"])
+    dom, console = browse(
+        report(make_run(algorithm="random", max_trials=3, max_epochs=1, space=hp).finish().run), tmp_path
+    )
+    assert console == ""
+    assert "<img" not in dom
