@@ -123,9 +123,22 @@ SCRIPTS = {
 }
 
 
+#: Without what it shares with gpusched's environment, which must be the same for all.
+_KERAS_TUNER = [
+    "--no-deps",
+    "keras-tuner",
+    "kt-legacy",
+    "tensorboard",
+    "tensorboard-data-server",
+    "markdown",
+    "werkzeug",
+    "markupsafe",
+]
+
+
 def libraries(folder: Path) -> dict[str, Path]:
     """Keras Tuner and Ray Tune beside, not in, the environment."""
-    wanted = {"keras tuner": ["--no-deps", "keras-tuner", "kt-legacy"], "ray tune": ["ray[tune]", "pyarrow"]}
+    wanted = {"keras tuner": _KERAS_TUNER, "ray tune": ["ray[tune]", "pyarrow"]}
     found = {}
     for name, packages in wanted.items():
         target = folder / name.replace(" ", "-")
