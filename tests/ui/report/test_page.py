@@ -120,7 +120,7 @@ def browse(text: str, folder: Path) -> tuple[str, str]:
 
 
 def test_a_click_selects_a_trial_everywhere(make_run: Callable[..., Any], tmp_path: Path) -> None:
-    """In Chromium: no console error, every plot painted, and a click on the timeline marks the trial's row and panel."""
+    """In Chromium: no console error, every plot painted, a click on the timeline marks the trial's row and panel."""
     dom, console = browse(report(make_run(failing={3}).finish().run), tmp_path)
     assert console == ""
     assert 'data-painted="all"' in dom
