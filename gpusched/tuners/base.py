@@ -78,6 +78,7 @@ class Tuner:
         # Now: in another process __main__ is another script.
         asked["project_name"] = asked.get("project_name") or default_name()
         self.asked = Asked(algorithm=algorithm, hypermodel=as_hypermodel(hypermodel), **asked)
+        self._found: HyperParameters | None = None
         own = not getattr(type(self).run_trial, "standard", False)
         if self.asked.hypermodel is None and self.asked.train is None and not own:
             raise UsageError(
@@ -206,9 +207,11 @@ class Tuner:
     def _space(self) -> HyperParameters:
         if (Path(self.project_dir) / "search.json").exists() and not self.asked.overwrite:
             return self._results().space
-        from gpusched.tuners.space import discover
+        if self._found is None:
+            from gpusched.tuners.space import discover
 
-        return discover(self)
+            self._found = discover(self)
+        return self._found
 
     @property
     def remaining_trials(self) -> int | None:

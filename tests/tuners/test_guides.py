@@ -1,0 +1,187 @@
+"""What Keras Tuner's guides show, with the same calls: whole searches, each in a script of its own.
+
+The models and data are smaller, so that a search takes seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.keras, pytest.mark.slow]
+
+_BEFORE = """
+import json
+import keras
+import numpy as np
+import gpusched as keras_tuner
+
+def data(count):
+    draws = np.random.default_rng(count)
+    x = draws.normal(size=(count, 8)).astype("float32")
+    return x, (x[:, :4].sum(axis=1) > 0).astype("int32")
+
+(x_train, y_train), (x_val, y_val) = data(200), data(80)
+"""
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Callable[..., Any]:
+    """Runs a script as `python script.py`; returns the JSON of its last line."""
+
+    def run(code: str, *argv: str) -> Any:
+        folder = tmp_path / "sök 'n' \"s\""
+        folder.mkdir(exist_ok=True)
+        script = folder / "guide.py"
+        script.write_text(_BEFORE + textwrap.dedent(code), encoding="utf-8")
+        environ = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+        command = [sys.executable, str(script), *argv]
+        done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+        return json.loads(done.stdout.strip().splitlines()[-1])
+
+    return run
+
+
+def test_getting_started(python: Callable[..., Any]) -> None:
+    """A model with conditional layers and a shared build function; best models and values afterwards."""
+    result = python("""
+        def call_existing_code(units, activation, dropout, lr):
+            model = keras.Sequential()
+            model.add(keras.layers.Input((8,)))
+            model.add(keras.layers.Dense(units=units, activation=activation))
+            if dropout:
+                model.add(keras.layers.Dropout(rate=0.25))
+            model.add(keras.layers.Dense(2, activation="softmax"))
+            model.compile(optimizer=keras.optimizers.Adam(learning_rate=lr),
+                          loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+            return model
+
+        def build_model(hp):
+            units = hp.Int("units", min_value=8, max_value=32, step=8)
+            activation = hp.Choice("activation", ["relu", "tanh"])
+            dropout = hp.Boolean("dropout")
+            lr = hp.Float("lr", min_value=1e-3, max_value=1e-1, sampling="log")
+            for i in range(hp.Int("num_layers", 1, 2)):
+                hp.Int(f"units_{i}", min_value=8, max_value=16, step=8)
+            return call_existing_code(units, activation, dropout, lr)
+
+        build_model(keras_tuner.HyperParameters())
+        tuner = keras_tuner.RandomSearch(
+            hypermodel=build_model, objective="val_accuracy", max_trials=3, executions_per_trial=2,
+            overwrite=True, directory="my_dir", project_name="helloworld")
+        tuner.search(x_train, y_train, epochs=2, validation_data=(x_val, y_val))
+        tuner.results_summary()
+        models = tuner.get_best_models(num_models=2)
+        best_hps = tuner.get_best_hyperparameters(5)
+        score = models[0].evaluate(x_val, y_val, verbose=0)[1]
+        rows = tuner.results()
+        best = tuner.get_best_trials()[0]
+        mine = [row["val_accuracy"] for row in rows if row["trial"] == best.id]
+        model = build_model(best_hps[0])
+        model.fit(x_train, y_train, epochs=1, verbose=0)
+        same = abs(score - max(mine)) < 1e-6
+        print(json.dumps([len(models), len(best_hps), len(rows), same, len(model.layers) >= 2]))
+    """)
+    assert result == [2, 3, 12, True, True]
+
+
+def test_tuning_the_training(python: Callable[..., Any]) -> None:
+    """Batch size and shuffling are tuned through fit, and a custom loop reports to its callbacks."""
+    result = python("""
+        class MyHyperModel(keras_tuner.HyperModel):
+            def build(self, hp):
+                model = keras.Sequential([keras.layers.Dense(hp.Int("units", 8, 16, step=8)), keras.layers.Dense(1)])
+                self.optimizer = keras.optimizers.Adam(0.01)
+                return model
+            def fit(self, hp, model, x, y, validation_data, callbacks=None, **kwargs):
+                batch_size = hp.Int("batch_size", 32, 64, step=32)
+                if hp.Boolean("normalize"):
+                    x = (x - x.mean()) / x.std()
+                model.compile(self.optimizer, "mse")
+                for callback in callbacks:
+                    callback.set_model(model)
+                best = float("inf")
+                for epoch in range(2):
+                    for start in range(0, len(x), batch_size):
+                        model.train_on_batch(x[start:start + batch_size], y[start:start + batch_size])
+                    loss = float(model.evaluate(*validation_data, verbose=0))
+                    for callback in callbacks:
+                        callback.on_epoch_end(epoch, logs={"my_metric": loss})
+                    best = min(best, loss)
+                return best
+
+        tuner = keras_tuner.RandomSearch(
+            objective=keras_tuner.Objective("my_metric", "min"), max_trials=2, hypermodel=MyHyperModel(),
+            directory="results", project_name="custom_training", overwrite=True, seed=1)
+        tuner.search(x=x_train, y=y_train, validation_data=(x_val, y_val))
+        best_hps = tuner.get_best_hyperparameters()[0]
+        print(json.dumps([sorted(best_hps.values), [row["epoch"] for row in tuner.results()]]))
+    """)
+    assert result == [["batch_size", "normalize", "units"], [1, 2, 1, 2]]
+
+
+def test_tailoring_the_search_space(python: Callable[..., Any]) -> None:
+    """Some hyperparameters are fixed, others narrowed, the rest left at their defaults; compile is overridden."""
+    result = python("""
+        def build_model(hp):
+            model = keras.Sequential([
+                keras.layers.Input((8,)),
+                keras.layers.Dense(hp.Int("units", 8, 32, step=8), activation="relu"),
+                keras.layers.Dropout(hp.Float("dropout", 0.0, 0.5, step=0.1)),
+                keras.layers.Dense(2, activation="softmax"),
+            ])
+            model.compile(keras.optimizers.Adam(hp.Float("learning_rate", 1e-4, 1e-2, sampling="log")),
+                          "sparse_categorical_crossentropy", metrics=["accuracy"])
+            return model
+
+        hp = keras_tuner.HyperParameters()
+        hp.Float("learning_rate", min_value=1e-3, max_value=1e-2, sampling="log")
+        hp.Fixed("units", value=16)
+        tuner = keras_tuner.RandomSearch(
+            hypermodel=build_model, hyperparameters=hp, tune_new_entries=False, objective="val_accuracy",
+            max_trials=3, overwrite=True, directory="my_dir", project_name="search_a_few",
+            optimizer=keras.optimizers.SGD(learning_rate=0.1), metrics=["accuracy"], seed=0)
+        tuner.search(x_train, y_train, epochs=1, validation_data=(x_val, y_val))
+        values = [trial.values for trial in tuner.get_best_trials(3)]
+        print(json.dumps([[sorted(v) for v in values], {v["units"] for v in values} == {16}, tuner.remaining_trials]))
+    """)
+    assert result == [[["learning_rate", "units"]] * 3, True, 0]
+
+
+def test_distributed_hyperband(python: Callable[..., Any]) -> None:
+    """Hyperband over all slots, early stopping, then the final model trained with the best values; a second
+    execution of the script repeats nothing."""
+    code = """
+        def build_model(hp):
+            model = keras.Sequential([keras.layers.Input((8,))])
+            for i in range(hp.Int("layers", 1, 3)):
+                model.add(keras.layers.Dense(hp.Int("units_" + str(i), 8, 32, step=8), activation="relu"))
+            model.add(keras.layers.Dense(2, activation="softmax"))
+            model.compile(keras.optimizers.Adam(hp.Choice("learning_rate", [1e-2, 1e-3])),
+                          "sparse_categorical_crossentropy", metrics=["accuracy"])
+            return model
+
+        tuner = keras_tuner.Hyperband(
+            hypermodel=build_model, objective="val_accuracy", max_epochs=4, factor=2, hyperband_iterations=1,
+            directory="results_dir", project_name="mnist", cpu_slots=2, seed=0)
+        tuner.search(x_train, y_train, epochs=9, validation_data=(x_val, y_val),
+                     callbacks=[keras.callbacks.EarlyStopping("val_accuracy", patience=3)])
+        best = tuner.get_best_trials()[0]
+        model = tuner.hypermodel.build(tuner.get_best_hyperparameters()[0])
+        model.fit(x_train, y_train, epochs=1, verbose=0)
+        rows = tuner.results()
+        stamps = sorted((row["trial"], row["epoch"], row["seconds"]) for row in rows)
+        print(json.dumps([best.epochs, max(row["epoch"] for row in rows), stamps]))
+    """
+    first, again = python(code), python(code)
+    assert first[:2] == [4, 4]
+    assert again == first
