@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from gpusched.cli.options import json_option, print_json
+
+if TYPE_CHECKING:
+    from gpusched.devices import Gpu
 
 
 @click.command("devices")
@@ -26,54 +29,50 @@ def command(as_json: bool) -> int:
         ]
         print_json(facts)
         return 0
-    from rich.console import Console
-    from rich.table import Table
-
     from gpusched.ui import words
 
-    console = Console(highlight=False, soft_wrap=True)
     if found.gpus:
-        driver = f"NVIDIA driver {found.driver}, CUDA {found.cuda}" if found.driver else "NVIDIA"
-        console.print(driver)
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bright_black")
-        for name in ("gpu", "name", "memory", "load", "temp", "power", "state", "uuid"):
-            table.add_column(name, no_wrap=name != "state", overflow="fold")
-        for gpu in found.gpus:
-            used = f"{words.size(gpu.used_bytes)} of {words.size(gpu.total_bytes)}" if gpu.total_bytes else ""
-            table.add_row(
-                gpu.label,
-                words.clean(gpu.name),
-                used,
-                "" if gpu.utilisation is None else f"{100 * gpu.utilisation:.0f} %",
-                "" if gpu.temperature_celsius is None else f"{gpu.temperature_celsius} °C",
-                "" if gpu.power_watts is None else f"{gpu.power_watts:.0f} W",
-                _state(gpu),
-                gpu.uuid,
-            )
-        console.print(table)
-        for gpu in found.gpus:
-            for process in gpu.processes:
-                size = f", {words.size(process.used_bytes)}" if process.used_bytes else ""
-                console.print(f"gpu {gpu.label}: {words.clean(str(process))}{size}, {process.kind}")
+        click.echo(f"NVIDIA driver {found.driver}, CUDA {found.cuda}" if found.driver else "NVIDIA")
+        _print_gpus(found.gpus)
     else:
         cpu = found.cpu
         logical = sum(map(len, cpu.cores))
-        console.print(
+        click.echo(
             f"{words.clean(cpu.name)}: {words.plural(len(cpu.cores), 'core')} ({logical} logical), "
             f"{words.size(cpu.available_bytes)} of memory free"
         )
         for slot in slots:
-            console.print(f"{slot.label}: logical CPUs {', '.join(map(str, slot.cores))}")
+            click.echo(f"{slot.label}: logical CPUs {', '.join(map(str, slot.cores))}")
     notes = (*found.notes, *(placement.notes if placement else ()))
     for note in notes:
-        console.print(f"note: {words.clean(note)}")
+        click.echo(f"note: {words.clean(note)}")
     return 0
 
 
-def _state(gpu: Any) -> str:
+def _print_gpus(gpus: tuple[Gpu, ...]) -> None:
+    """A line each that fits a narrow terminal; its UUID, its processes and what is wrong with it below."""
     from gpusched.ui import words
 
-    if gpu.refused:
-        return f"not used: {words.clean(gpu.refused)}"
-    others = gpu.foreign()
-    return f"in use by {words.plural(len(others), 'process').replace('processs', 'processes')}" if others else "free"
+    rows = [
+        (
+            f"gpu {gpu.label}",
+            words.clean(gpu.name),
+            f"{words.size(gpu.used_bytes)} of {words.size(gpu.total_bytes)}" if gpu.total_bytes else "",
+            "" if gpu.utilisation is None else f"{100 * gpu.utilisation:.0f} %",
+            "" if gpu.temperature_celsius is None else f"{gpu.temperature_celsius} °C",
+            "" if gpu.power_watts is None else f"{gpu.power_watts:.0f} W",
+            "not used" if gpu.refused else "in use" if gpu.foreign() else "free",
+        )
+        for gpu in gpus
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for gpu, row in zip(gpus, rows, strict=True):
+        cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True) if width]
+        click.echo("  ".join(cells).rstrip())
+        if gpu.uuid:
+            click.echo(f"    {gpu.uuid}")
+        if gpu.refused:
+            click.echo(f"    not used: {words.clean(gpu.refused)}")
+        for process in gpu.processes:
+            size = f", {words.size(process.used_bytes)}" if process.used_bytes else ""
+            click.echo(f"    {words.clean(str(process))}{size}, {process.kind}")

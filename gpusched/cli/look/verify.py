@@ -4,10 +4,31 @@ from __future__ import annotations
 
 import click
 
-from gpusched.errors import GpuschedError
+from gpusched.cli.options import json_option, print_json, run_argument
+from gpusched.storage.rundir import RunDir
 
 
 @click.command("verify")
-def command() -> int:
-    """Not there yet."""
-    raise GpuschedError("verify: is not there yet")
+@run_argument
+@json_option
+def command(run: RunDir, as_json: bool) -> int:
+    """Replay the journal and check every decision and file against it; exit code 1 where something is wrong."""
+    from gpusched.runtime.reader import Run
+    from gpusched.ui import words
+    from gpusched.ui.verify import verify
+
+    opened = Run.open(run.path)
+    verdict = verify(opened)
+    if as_json:
+        counts = {"events": verdict.events, "decisions": verdict.decisions, "trials": verdict.trials}
+        print_json({"run": str(run.path), "sound": verdict.sound, **counts, "complaints": verdict.complaints})
+    else:
+        for complaint in verdict.complaints:
+            click.echo(words.clean(complaint))
+        looked = (
+            f"{words.plural(verdict.events, 'event')}, {words.plural(verdict.decisions, 'decision')}, "
+            f"{words.plural(verdict.trials, 'trial')}"
+        )
+        wrong = words.plural(len(verdict.complaints), "complaint")
+        click.echo(f"{run.name}: {looked}: {'all as they should be' if verdict.sound else wrong}")
+    return 0 if verdict.sound else 1

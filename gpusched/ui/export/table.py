@@ -61,7 +61,7 @@ def _names(dicts: Iterable[dict[str, Any]]) -> list[str]:
 
 
 def write_csv(table: list[dict[str, Any]], file: TextIO) -> None:
-    """Numbers in their shortest exact form, None as nothing; pandas reads them with `float_precision="round_trip"`."""
+    """Numbers in their shortest exact form, None as nothing: what pandas reads is what was reported."""
     if not table:
         file.write(",".join(FIXED) + "\n")
         return

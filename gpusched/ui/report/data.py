@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gpusched.core.events import SessionOpened
 from gpusched.hyperparameters import HyperParameter
 from gpusched.ui import words
+from gpusched.ui.draw import how
 from gpusched.ui.facts import Facts, Observer, failed_trial, finished_trial, sign
 from gpusched.ui.report.advice import advice
 from gpusched.ui.report.importance import comparable_epoch, importance
@@ -45,6 +46,7 @@ def collect(run: Run, pid: int | None) -> dict[str, Any]:
         "epochs_done": facts.epochs_done,
         "failed": facts.trials_failed,
         "best": facts.best.trial if facts.best else None,
+        "best_words": f"{facts.objective} {words.score(facts.best.score)}: {how(facts.best)}" if facts.best else "",
         "space": [_axis(hyperparameter) for hyperparameter in oracle.space.hyperparameters],
         "trials": [_trial(run, trial, curves[trial]) for trial in curves],
         "rungs": sorted({rung.stop_epoch for rung in facts.rungs}) if len(facts.rungs) > 1 else [],

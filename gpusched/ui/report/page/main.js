@@ -24,7 +24,7 @@ for (const [label, value] of [
   ["lost", DATA.failed], ["epochs", DATA.epochs_done], ["time", DATA.time],
   ["slots busy", DATA.busy === null ? "–" : `${Math.round(100 * DATA.busy)} %`],
 ]) { const box = make("div", undefined, $("figures")); make("span", label, box); make("b", value, box); }
-if (best) { make("div", tell(best.id), $("best")); valueList(best, $("best")); } else make("div", "No trial has completed.", $("best"));
+if (best) { make("div", DATA.best_words, $("best")); valueList(best, $("best")); } else make("div", "No trial has completed.", $("best"));
 for (const line of DATA.advice) make("li", line, $("advice"));
 if (!DATA.advice.length) make("li", "Nothing in the figures calls for a change.", $("advice"));
 
@@ -106,7 +106,7 @@ if (!DATA.advice.length) make("li", "Nothing in the figures calls for a change."
     makePlot(canvas, 210, (g, width, height) => {
       const box = { left: 56, top: 8, width: width - 72, height: height - 50 };
       const [px, py] = frame(g, box, x, y, axis.name + (axis.log ? " (log)" : ""));
-      dots = scored.filter((t) => t.values[axis.name] !== undefined && t.values[axis.name] !== null).map((t) => ({ t, x: px(t.values[axis.name]) + (x.named ? ((t.id * 7919) % 11 - 5) : 0), y: Math.min(box.top + box.height, Math.max(box.top, py(t.score))), r: 2 + 3 * Math.sqrt(t.epochs / most) }));
+      dots = scored.filter((t) => t.values[axis.name] !== undefined && t.values[axis.name] !== null).map((t) => ({ t, x: px(t.values[axis.name]) + (x.named ? ((t.id * 7919) % 11 - 5) : 0), y: Math.min(box.top + box.height, Math.max(box.top, py(t.score))), r: (2 + 3 * Math.sqrt(t.epochs / most)) * (scored.length > 300 ? 0.6 : 1) }));
       const order = layered(dots.map((d) => d.t)).map((t) => t.id), rank = new Map(order.map((id, i) => [id, i]));
       for (const d of [...dots].sort((a, b) => rank.get(a.t.id) - rank.get(b.t.id))) {
         g.fillStyle = strokeOf(d.t, false)[0];

@@ -1,0 +1,97 @@
+"""What wrong usage gets: one line, exit code 2, no traceback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["frobnicate"], "there is no command 'frobnicate'"),
+        (["digits.py"], "to run a script: gpusched run digits.py"),
+        (["run"], "Missing argument 'SCRIPT'"),
+        (["run", "missing.py"], "missing.py: there is no such file"),
+        (["run", "."], ".: is a folder"),
+        (["run", "x.py", "--seed", "one"], "'one' is not a valid integer"),
+        (["run", "x.py", "--factor", "1"], "1 is not in the range x>=2"),
+        (["run", "x.py", "--max-time", "soon"], "'soon' is not a time"),
+        (["run", "x.py", "--algorithm", "magic"], "'magic' is not one of"),
+        (["status", "nowhere"], "nowhere: not a run directory"),
+        (["logs", "nowhere", "1"], "nowhere: not a run directory"),
+        (["logs", "a", "b"], "one RUN at a time, not a, b"),
+    ],
+)
+def test_wrong_usage_is_one_line(
+    words: list[str], said: str, gpusched: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thing, its value and the way out, and exit code 2."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    code, out, err = gpusched(*words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("gpusched: ")
+    assert said in err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["attach"], "nobody works on it now"),
+        (["pause"], "nobody works on it now"),
+        (["stop", "--yes"], "nobody works on it now"),
+        (["set"], "nothing to change"),
+        (["logs", "99"], "there is no trial 99; it has trials 0 to 16"),
+        (["logs", "1", "--all"], "take one"),
+        (["status", "--watch", "--json"], "take one"),
+    ],
+)
+def test_orders_to_a_finished_run(
+    words: list[str], said: str, make_run: Callable[..., Any], gpusched: Callable[..., Any]
+) -> None:
+    """It is said that nobody is there to obey."""
+    made = make_run().finish()
+    code, _, err = gpusched(words[0], made.dir.path, *words[1:])
+    assert (code, err.count("\n")) == (2, 1)
+    assert said in err
+
+
+def test_names_of_files_cannot_steer_the_terminal(gpusched: Callable[..., Any], tmp_path: Path) -> None:
+    """Escapes in an argument are not repeated to the terminal."""
+    assert "\x1b" not in gpusched("status", f"{tmp_path}/\x1b]0;x\x07").err
+
+
+def test_help_is_fast() -> None:
+    """`gpusched --help` imports no command, no terminal library, no framework."""
+    code = (
+        "import sys, contextlib, io\n"
+        "from gpusched.cli.main import main\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()): main(['--help'])\n"
+        "print(sorted({'rich', 'keras', 'tensorflow', 'psutil', 'textual', 'aiofiles'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_reader_that_leaves_is_no_error(make_run: Callable[..., Any]) -> None:
+    """`gpusched export | head -1` ends quietly."""
+    made = make_run().finish()
+    command = f"'{sys.executable}' -m gpusched.cli export \"$RUN\" | head -1"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        env={"RUN": str(made.dir.path), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout[:6], done.stderr) == ("trial,", "")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands(shell: str, gpusched: Callable[..., Any]) -> None:
+    """The script of each shell is printed."""
+    assert "_GPUSCHED_COMPLETE" in gpusched("completion", shell).out

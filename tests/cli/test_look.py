@@ -1,0 +1,130 @@
+"""Commands that look at a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+
+def test_best_ranks_by_epochs_then_score_and_says_so(
+    make_run: Callable[..., Any], gpusched: Callable[..., Any]
+) -> None:
+    """A trial trained further stands before one with a better score after fewer epochs."""
+    made = make_run()
+    while len(made.run.search.oracle.scores) < 12:
+        made.step()
+    rows = json.loads(gpusched("best", made.dir.path, "--json").out)["trials"]
+    assert [row["trial"] for row in rows] == made.run.search.oracle.rank()[:10]
+    assert [row["budget"] for row in rows] == sorted((row["budget"] for row in rows), reverse=True)
+    said = gpusched("best", made.dir.path, "-n", "2").out
+    assert said.startswith("digits: the best 2 of 12 finished trials, by ")
+    assert f"1. trial {rows[0]['trial']}" in said
+
+
+def test_values_are_printed_in_full(make_run: Callable[..., Any], gpusched: Callable[..., Any]) -> None:
+    """What `best` prints can be typed into a script and is the same number."""
+    made = make_run().finish()
+    rows = json.loads(gpusched("best", made.dir.path, "-n", 1, "--json").out)["trials"]
+    assert f"learning rate  {rows[0]['values']['learning rate']!r}\n" in gpusched("best", made.dir.path, "-n", "1").out
+
+
+def test_export_is_read_back_exactly(make_run: Callable[..., Any], gpusched: Callable[..., Any], tmp_path: Any) -> None:
+    """pandas reads the numbers that were reported, a row for each epoch, and failed trials too."""
+    pandas = pytest.importorskip("pandas")
+    made = make_run(algorithm="random", max_epochs=3, max_trials=4, failing={2}).finish()
+    path = tmp_path / "all epochs.csv"
+    assert gpusched("export", made.dir.path, "-o", path) == (0, "", "")
+    table = pandas.read_csv(path)
+    launches = [launch for _, launch in made.run.launches]
+    wanted = [made.score(launch, e) for launch in launches if launch.trial != 2 for e in (1, 2, 3)]
+    assert table[table.trial != 2].val_accuracy.tolist() == wanted
+    assert table[table.trial == 2][["state", "failure"]].values.tolist() == [["failed", "ValueError: units is odd"]]
+    rows = json.loads(gpusched("export", made.dir.path, "--format", "json").out)
+    assert list(rows[0]) == list(table.columns)
+    assert [row["val_accuracy"] for row in rows if row["trial"] != 2] == wanted
+
+
+def test_names_that_collide_are_kept_apart(make_run: Callable[..., Any], gpusched: Callable[..., Any]) -> None:
+    """A hyperparameter called loss, or epoch, does not hide the metric or the column."""
+    from gpusched.hyperparameters import HyperParameters
+
+    hp = HyperParameters()
+    hp.Int("units", 16, 32)
+    hp.Fixed("loss", "mse")
+    hp.Fixed("epoch", 7)
+    made = make_run(algorithm="random", max_epochs=1, max_trials=1, space=hp).finish()
+    row = json.loads(gpusched("export", made.dir.path, "--format", "json").out)[0]
+    assert (row["epoch"], row["loss"], row["hp:epoch"], row["hp:loss"]) == (1, 1.0, 7, "mse")
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_status_says_how_it_stands(make_run: Callable[..., Any], gpusched: Callable[..., Any], words: Any) -> None:
+    """A run that ended, with its failures and their reasons."""
+    made = make_run(failing={3}).finish()
+    said = gpusched("status", made.dir.path, *words)
+    assert said.code == 0
+    if words:
+        facts = json.loads(said.out)
+        assert (facts["state"], facts["exit_code"], facts["trials"]) == (
+            "complete", 0, {"done": 17, "started": 17, "failed": 1, "all": 17},
+        )  # fmt: skip
+        assert facts["failures"] == [{"trial": 3, "state": "failed", "reason": "ValueError: units is odd", "epochs": 0}]
+    else:
+        assert "state   complete" in said.out
+        assert "trial 3 failed: ValueError: units is odd" in said.out
+
+
+def test_an_abandoned_run_says_how_to_go_on(make_run: Callable[..., Any], gpusched: Callable[..., Any]) -> None:
+    """Its scheduler was killed: status says so, with the command that carries on."""
+    made = make_run("it's mine")
+    made.step()
+    assert json.loads(gpusched("status", made.dir.path, "--json").out)["state"] == "abandoned"
+    assert "carry on with `gpusched run" in gpusched("status", made.dir.path).out
+
+
+def test_logs_of_several_trials_have_prefixes_and_of_one_have_none(
+    make_run: Callable[..., Any], gpusched: Callable[..., Any]
+) -> None:
+    """As `docker compose logs` and `docker logs`."""
+    made = make_run(algorithm="random", max_epochs=2, max_trials=3).finish()
+    one = made.dir.trial(1).log.read_text()
+    assert gpusched("logs", made.dir.path, "1").out == one
+    several = gpusched("logs", made.dir.path, "-n", "1", "0", "1").out.splitlines()
+    assert [line.split(" |")[0] for line in several] == ["trial 0", "trial 1"]
+    as_json = [json.loads(line) for line in gpusched("logs", made.dir.path, "1", "--json").out.splitlines()]
+    assert as_json == [{"trial": 1, "line": line} for line in one.splitlines()]
+
+
+def test_failed_trials_are_chosen(make_run: Callable[..., Any], gpusched: Callable[..., Any]) -> None:
+    """`--failed` shows those, and only those."""
+    made = make_run(algorithm="random", max_epochs=1, max_trials=4, failing={2}).finish()
+    made.dir.trial(2).log.write_text("Traceback\n")
+    assert gpusched("logs", made.dir.path, "--failed").out == "trial 2 | Traceback\n"
+
+
+def test_devices_are_told(gpusched: Callable[..., Any]) -> None:
+    """Machine-readable: CPUs, GPUs, slots, notes."""
+    facts = json.loads(gpusched("devices", "--json").out)
+    assert {"cpu", "gpus", "slots", "notes"} <= facts.keys()
+
+
+def test_a_gpu_that_is_not_used_is_told_with_its_reason(fake_nvml: Any) -> None:
+    """Every GPU with its memory and state, the hidden one too."""
+    fake_nvml.add(2)
+    code = "import sys; from gpusched.cli.main import main; main(['devices'])"
+    out = fake_nvml.python(code, CUDA_VISIBLE_DEVICES="0")
+    assert "free" in out
+    assert "not used: hidden by CUDA_VISIBLE_DEVICES=0" in out
+
+
+def test_verify_says_what_it_looked_at(make_run: Callable[..., Any], gpusched: Callable[..., Any]) -> None:
+    """Exit code 0 for a sound run, 1 for another."""
+    made = make_run(algorithm="random", max_epochs=1, max_trials=2).finish()
+    sound = gpusched("verify", made.dir.path)
+    made.dir.trial(0).record.unlink()
+    assert (sound.code, sound.out, gpusched("verify", made.dir.path).code) == (
+        0, "digits: 6 events, 4 decisions, 2 trials: all as they should be\n", 1,
+    )  # fmt: skip
