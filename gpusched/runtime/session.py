@@ -33,7 +33,7 @@ from gpusched.trial.settings import Settings
 log = logging.getLogger(__name__)
 
 #: Options of the command line that are not the tuner's.
-SHELL_OPTIONS = {"run", "fresh", "launch", "busy"}
+SHELL_OPTIONS = {"run", "fresh", "launch"}
 
 #: How long a forked trial may be silent before it counts as hanging, for machines that are much slower or faster.
 _FIRST_SIGN = "GPUSCHED_FIRST_SIGN_SECONDS"

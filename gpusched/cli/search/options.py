@@ -33,9 +33,6 @@ _OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--per-gpu", type=_WHOLE, metavar="N", help="Trials at once on one GPU."),
     click.option("--gpus-per-trial", type=_WHOLE, metavar="N", help="GPUs that one trial gets."),
     click.option("--cpu-slots", type=_WHOLE, metavar="N", help="Trials at once where there is no GPU."),
-    click.option(
-        "--busy", type=click.Choice(["wait", "skip", "share"]), help="What to do about GPUs others compute on."
-    ),
     click.option("--run", metavar="RUN", help="The run directory, in place of directory/project_name."),
     click.option("--fresh", is_flag=True, default=None, help="Move an older run of that name aside and start anew."),
     click.option("--engine", type=click.Choice(["local", "ray"]), help="Where trials run."),
