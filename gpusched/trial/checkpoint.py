@@ -83,10 +83,13 @@ class States:
         writers: Mapping[str, Callable[[Path], None]],
         meta: Mapping[str, Any] | None = None,
         execution: int = 0,
+        *,
+        durable: bool = True,
     ) -> None:
         """Puts a state in the place of the execution's old one.
 
-        `writers` say by suffix how each file is written. Whenever this is cut short, the old state stands.
+        `writers` say by suffix how each file is written. Whenever this is cut short, the old state stands; where it
+        is not `durable`, losing power may cost both, until `sync` is called.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         files: dict[str, int] = {}
@@ -99,20 +102,34 @@ class States:
             # Keras looks at the end of a name: the mark of what is unfinished stands in front.
             aside = self.folder / f".new-{name}"
             write(aside)
-            _sync(aside)
+            if durable:
+                _sync(aside)
             files[name] = aside.stat().st_size
             os.replace(aside, self.folder / name)
         entries = {**self._entries, str(execution): Entry(epoch, files, dict(meta or {}))}
-        _sync(self.folder)
-        self._write(entries)
+        if durable:
+            _sync(self.folder)
+        self._write(entries, durable)
 
     def drop(self, execution: int) -> None:
         """Forgets the state of one execution."""
         if str(execution) in self._entries:
             self._write({name: entry for name, entry in self._entries.items() if name != str(execution)})
 
-    def _write(self, entries: dict[str, Entry]) -> None:
-        write_whole(self.folder / "state.json", as_json(_Table(entries)))
+    def sync(self) -> None:
+        """Brings to the disk what was put without."""
+        for name in {"state.json"}.union(*(entry.files for entry in self._entries.values())):
+            if (self.folder / name).exists():
+                _sync(self.folder / name)
+
+    def _write(self, entries: dict[str, Entry], durable: bool = True) -> None:
+        content = as_json(_Table(entries))
+        if durable:
+            write_whole(self.folder / "state.json", content)
+        else:
+            aside = self.folder / ".new-state.json"
+            aside.write_bytes(content)
+            os.replace(aside, self.folder / "state.json")
         self._entries = entries
         self._sweep()
 

@@ -40,7 +40,11 @@ class Best:
             "execution": execution,
             **state.shape_of(model),
         }
-        self._states.put(epoch, {".weights.h5": lambda path: state.save_weights(model, path)}, meta)
+        # An epoch's weights are worth no more than the checkpoint that follows it: only then they have to be safe.
+        self._states.put(epoch, {".weights.h5": lambda path: state.save_weights(model, path)}, meta, durable=False)
+
+    def sync(self) -> None:
+        self._states.sync()
 
 
 class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
@@ -114,5 +118,6 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         """Keeps the training's state as it is now; `done`: it has ended itself and is not to be carried on."""
         epoch = self.record.reported[self.execution]
         self.record.sync()
+        self.best.sync()
         state.save(model, self.states, epoch, self.execution, self.tracked, {"done": done})
         self.saved_epoch = epoch
