@@ -112,10 +112,10 @@ def fork(spec: JobSpec, work: Callable[[Callable[[], None]], int], inherited: It
         enter(spec, parent)
         code = work(lambda: _sign(life_write))
     except OSError:
-        traceback.print_exc()
         code = NO_ROOM
+        _print_exception()
     except BaseException:
-        traceback.print_exc()
+        _print_exception()
     finally:
         flush()
         # Not through the frameworks' own clean-up, which takes a slot's time and may hang in a fork.
@@ -181,16 +181,21 @@ def train(task: Task | None, source: Load, spec: JobSpec, alive: Callable[[], No
         try:
             task = load_task(source)
         except Exception as error:
-            traceback.print_exc()
+            _print_exception()
             _failed(spec, error)
             return 1
     try:
         run_job(task, spec, alive=alive)
     except OSError:
         # What user code raises becomes an outcome: this is an outcome that cannot be written.
-        traceback.print_exc()
+        _print_exception()
         return NO_ROOM
     return 0
+
+
+def _print_exception() -> None:
+    with contextlib.suppress(OSError):  # The log may be what has no room.
+        traceback.print_exc()
 
 
 def _failed(spec: JobSpec, error: Exception) -> None:

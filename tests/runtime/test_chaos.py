@@ -22,8 +22,7 @@ def disturb(lab: Any, until: Callable[..., Any], dice: random.Random, whom: str)
     until(
         "the moment to kill",
         lambda: (
-            scheduler.poll() is not None
-            or (len(lab.ledger) >= epochs if late else len(lab.journal()) > before + lines)
+            scheduler.poll() is not None or (len(lab.ledger) >= epochs if late else len(lab.journal()) > before + lines)
         ),
     )
     victims: list[int] = []
