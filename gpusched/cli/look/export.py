@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -14,15 +15,34 @@ from gpusched.storage.rundir import RunDir
 
 @click.command("export")
 @run_argument
-@click.option("--format", "kind", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to, in place of standard output.")
+@click.option("--format", "kind", type=click.Choice(["csv", "json", "tensorboard"]), default="csv", show_default=True)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Where to, in place of standard output; for tensorboard a folder.",
+)
 def command(run: RunDir, kind: str, output: Path | None) -> int:
-    """Every trial and epoch: one row for each trial, execution and epoch, with values and metrics as columns."""
+    """Every trial and epoch: one row for each trial, execution and epoch, with values and metrics as columns.
+
+    `--format tensorboard -o FOLDER` writes scalars and the HParams table for `tensorboard --logdir FOLDER`.
+    """
     import msgspec
 
     from gpusched.runtime.reader import Run
     from gpusched.ui.export.table import rows, write_csv
 
+    if kind == "tensorboard":
+        from gpusched.ui import words
+        from gpusched.ui.export.tensorboard import write
+
+        if output is None:
+            raise UsageError("--format tensorboard: name a folder with -o")
+        count = write(Run.open(run.path), output)
+        click.echo(
+            f"{words.plural(count, 'trial')} written; see them with: tensorboard --logdir {shlex.quote(str(output))}"
+        )
+        return 0
     table = rows(Run.open(run.path))
     try:
         file = open(output, "w", encoding="utf-8", newline="") if output else sys.stdout  # noqa: SIM115
