@@ -125,6 +125,7 @@ def _settled(rung: RungState) -> int:
 def slots(facts: Facts, rows: list[Row], load: Mapping[int, Load], width: int) -> Table:
     """One row a slot."""
     wide, middling = width >= 96, width >= 64
+    scored = width >= 44
     measured = wide and any(row.slot in load for row in rows)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bright_black", pad_edge=False)
     table.add_column("device", no_wrap=True)
@@ -132,7 +133,7 @@ def slots(facts: Facts, rows: list[Row], load: Mapping[int, Load], width: int) -
     if wide:
         table.add_column("place", no_wrap=True)
     table.add_column("epoch", no_wrap=True)
-    if middling:
+    if scored:
         table.add_column(words.clean(facts.objective), justify="right", no_wrap=True)
     if measured:
         table.add_column("memory", justify="right", no_wrap=True)
@@ -145,7 +146,7 @@ def slots(facts: Facts, rows: list[Row], load: Mapping[int, Load], width: int) -
         if wide:
             cells.append(row.rung)
         cells.append(Text("idle", style="bright_black") if idle else _epochs(row, 16 if wide else 8 if middling else 0))
-        if middling:
+        if scored:
             cells.append("" if row.score is None else words.score(row.score))
         if measured:
             cells += _load(load.get(row.slot))

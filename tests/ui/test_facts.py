@@ -1,0 +1,130 @@
+"""A search in figures, in words and in lines."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from gpusched.core.events import PauseAsked, StopAsked
+from gpusched.ui import words
+from gpusched.ui.draw import Load, panel
+from gpusched.ui.facts import Observer
+from gpusched.ui.plain import Teller, summary
+
+
+def test_progress_never_goes_back(make_run: Callable[..., Any]) -> None:
+    """Trials and epochs done only grow, the share done too, and at the end both are all."""
+    made = make_run(failing={3})
+    observer = Observer(made.run)
+    seen = [observer.look(alive=False)]
+    while made.step():
+        seen.append(observer.look(alive=False))
+    done = [facts.trials_done for facts in seen]
+    share = [facts.epochs_done / facts.epochs_all for facts in seen if facts.epochs_all]
+    assert done == sorted(done)
+    assert share == sorted(share)
+    assert (done[-1], seen[-1].trials_all, share[-1]) == (17, 17, 1.0)
+
+
+def test_time_left_is_right_where_epochs_cost_the_same(make_run: Callable[..., Any]) -> None:
+    """Half-way through, the estimate is what it then takes, within a tenth."""
+    made = make_run(algorithm="random", max_epochs=4, max_trials=40, slots=2)
+    for _ in range(20):
+        made.step()
+    left = Observer(made.run).look(alive=False).seconds_left
+    at = made.run.search.at
+    made.finish()
+    assert left == pytest.approx(made.run.search.at - at, rel=0.1)
+
+
+def test_what_trains_is_seen_before_anything_has_finished(make_run: Callable[..., Any]) -> None:
+    """The first epochs of the first trials are the best so far, and said to be in training."""
+    made = make_run(algorithm="random", max_epochs=9, max_trials=2)
+    made.train(made.out[0], 2)
+    facts = Observer(made.run).look(alive=False)
+    assert facts.best is not None
+    assert (facts.best.trial, facts.best.epoch, facts.best.finished) == (0, 2, False)
+    assert [(row.trial, row.epoch, row.stop_epoch) for row in facts.rows] == [(0, 2, 9), (1, 0, 9)]
+    assert facts.rows[0].seconds_left is not None
+
+
+@given(st.integers(1, 200), st.integers(1, 60))
+def test_the_block_fits_any_window(width: int, height: int) -> None:
+    """However narrow and low: no exception."""
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, force_terminal=False)
+    console.print(panel(_FACTS[0], {0: Load(10**9, 10**10, 0.5)}, width, height, "hint"), no_wrap=True)
+
+
+_FACTS: list[Any] = []
+
+
+@pytest.fixture(autouse=True)
+def _facts(make_run: Callable[..., Any]) -> None:
+    if not _FACTS:
+        made = make_run("for drawing", slots=3, failing={1})
+        for _ in range(6):
+            made.step()
+        _FACTS.append(Observer(made.run).look(alive=False))
+
+
+def test_every_event_is_one_line(make_run: Callable[..., Any]) -> None:
+    """Starts, ends, failures, promotions, the end; and a summary."""
+    made = make_run(algorithm="random", max_epochs=2, max_trials=3, failing={1})
+    teller = Teller()
+    made.finish()
+    lines = [line for event in made.run.events for line in teller.lines(event, [], made.run.search)]
+    score = [words.score(made.score(launch, 2)) for _, launch in made.run.launches]
+    assert lines == [
+        "[0:00:00] search on 2 slots (cpu 0, cpu 1)",
+        f"[0:00:02] trial 0: val_accuracy {score[0]} after 2 epochs",
+        "[0:00:02] trial 1: failed: ValueError: units is odd",
+        f"[0:00:04] trial 2: val_accuracy {score[2]} after 2 epochs",
+        "[0:00:04] search ended: complete",
+    ]
+    assert summary(made.run.search).startswith("3 trials, 1 failed, 4 epochs in 4 s; best: trial ")
+
+
+def test_stops_and_pauses_are_told(make_run: Callable[..., Any]) -> None:
+    """In the words of the command that asked."""
+    search = make_run().run.search
+    teller = Teller()
+    assert teller.lines(PauseAsked(at=61.0), [], search) == ["[0:01:01] paused: running trials end their epoch"]
+    assert teller.lines(StopAsked(at=3661.0, now=True), [], search) == [
+        "[1:01:01] interrupted: running trials are killed"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.4, "0 s"),
+        (59.6, "1 min 00 s"),
+        (200, "3 min 20 s"),
+        (7500, "2 h 05 min"),
+        (1e6, "11 d 13 h"),
+        (math.inf, "?"),
+    ],
+)
+def test_times_are_said_in_two_units(seconds: float, said: str) -> None:
+    """The larger unit, and the next one."""
+    assert words.duration(seconds) == said
+
+
+@given(st.text())
+def test_clean_text_is_one_harmless_line(text: str) -> None:
+    """No control character is left, whatever it was."""
+    assert not any(ord(c) < 32 or 127 <= ord(c) < 160 for c in words.clean(text))
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_value_can_be_typed_back(value: float) -> None:
+    """All its digits are there."""
+    assert float(words.value(value)) == value
