@@ -53,7 +53,7 @@ TRAINING = {
     "an objective nobody reports": ("trial.report(loss=1.0)", "objective 'val_loss' is not among the metrics (loss"),
     "an exit": ("import os; os._exit(3)", "its process exited with code 3"),
     "a crash": ("import os; os.kill(os.getpid(), 11)", "its process was ended by SIGSEGV"),
-    "an exception": ("raise ValueError('odd')", "failed: odd"),
+    "an exception": ("raise ValueError('odd')", "ValueError: odd"),
     "a full disk": (
         "raise OSError(28, 'No space left on device', 'model.h5')",
         "No space left on device (model.h5): make room and run the search again",
