@@ -136,7 +136,7 @@ class Tuner:
         if executing() is not None:
             raise HandOver(Task(self, fit_args, fit_kwargs))
         from gpusched.runtime import entry
-        from gpusched.ui.view import choose
+        from gpusched.ui.watch.view import choose
 
         entry.search(self, fit_args, fit_kwargs, view=choose())
 
@@ -145,7 +145,7 @@ class Tuner:
         if executing() is not None:
             raise HandOver(Task(self, fit_args, fit_kwargs))
         from gpusched.runtime import entry
-        from gpusched.ui.view import choose
+        from gpusched.ui.watch.view import choose
 
         await entry.search_async(self, fit_args, fit_kwargs, view=choose())
 

@@ -16,7 +16,7 @@ from gpusched.core.events import PauseAsked, StopAsked
 from gpusched.ui import words
 from gpusched.ui.draw import Load, panel
 from gpusched.ui.facts import Observer
-from gpusched.ui.plain import Teller, summary
+from gpusched.ui.watch.plain import Teller, summary
 
 
 def test_progress_never_goes_back(make_run: Callable[..., Any]) -> None:

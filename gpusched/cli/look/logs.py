@@ -56,7 +56,7 @@ def command(
     from gpusched.runtime.reader import Run
     from gpusched.ui.logs.follow import Choice, Printer, show
     from gpusched.ui.logs.follow import follow as follow_logs
-    from gpusched.ui.terminal import Output
+    from gpusched.ui.watch.terminal import Output
 
     run, trials = targets
     if trials and (everyone or running or failed):

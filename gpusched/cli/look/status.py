@@ -46,9 +46,9 @@ def command(run: RunDir, watch: bool, as_json: bool) -> int:
 
 def _watch(run: Run) -> int:
     from gpusched.storage.lock import holder
-    from gpusched.ui.live import follow
-    from gpusched.ui.plain import follow_lines
-    from gpusched.ui.terminal import Output
+    from gpusched.ui.watch.live import follow
+    from gpusched.ui.watch.plain import follow_lines
+    from gpusched.ui.watch.terminal import Output
 
     output = Output(sys.stdout)
     keywords: dict[str, Any] = {"alive": lambda: holder(run.dir.lock) is not None, "sleep": time.sleep}

@@ -18,9 +18,9 @@ def command(run: RunDir) -> int:
     """Show a running search live again, until it ends; Ctrl-C leaves it running."""
     from gpusched.runtime.reader import Run
     from gpusched.storage.lock import holder
-    from gpusched.ui.live import follow
-    from gpusched.ui.plain import follow_lines
-    from gpusched.ui.terminal import Output
+    from gpusched.ui.watch.live import follow
+    from gpusched.ui.watch.plain import follow_lines
+    from gpusched.ui.watch.terminal import Output
 
     if holder(run.lock) is None:
         raise UsageError(f"{run.path}: nobody works on it now; `gpusched run` carries on, `gpusched status` shows it")

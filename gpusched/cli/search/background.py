@@ -20,8 +20,8 @@ from gpusched.core.commands import AnyCommand
 from gpusched.core.events import AnyEvent
 from gpusched.core.search import Search
 from gpusched.storage.rundir import RunDir
-from gpusched.ui.plain import PlainView
-from gpusched.ui.terminal import Output
+from gpusched.ui.watch.plain import PlainView
+from gpusched.ui.watch.terminal import Output
 
 if TYPE_CHECKING:
     from gpusched.runtime.reader import Run

@@ -34,7 +34,7 @@ def command(script: Path, arguments: tuple[str, ...], detach: bool, report_fd: i
         return start([word for word in argv[: _own(argv)] if word not in ("-d", "--detach")] + argv[_own(argv) :])
     from gpusched.runtime.entry import run_script
     from gpusched.runtime.view import View
-    from gpusched.ui.view import choose
+    from gpusched.ui.watch.view import choose
 
     view: View
     if report_fd is not None:

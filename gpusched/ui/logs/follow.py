@@ -19,7 +19,7 @@ from gpusched.storage.lock import holder
 from gpusched.storage.records import Identity
 from gpusched.storage.rundir import RunDir, read_record
 from gpusched.ui.logs.tail import LogFile
-from gpusched.ui.terminal import Output
+from gpusched.ui.watch.terminal import Output
 
 if TYPE_CHECKING:
     from gpusched.runtime.reader import Run

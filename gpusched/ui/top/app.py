@@ -20,12 +20,12 @@ from gpusched.ui import words
 from gpusched.ui.draw import Load, best, progress, slots
 from gpusched.ui.facts import Facts, Observer, best_of
 from gpusched.ui.logs.tail import LogFile
-from gpusched.ui.meter import Meter
 from gpusched.ui.order import order
 from gpusched.ui.status import state
 from gpusched.ui.top.chart import Curve, chart
 from gpusched.ui.top.rows import ORDERS, TrialRow, trial_rows
 from gpusched.ui.top.screens import Ask
+from gpusched.ui.watch.meter import Meter
 
 if TYPE_CHECKING:
     from gpusched.runtime.reader import Run

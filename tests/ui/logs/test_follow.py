@@ -14,7 +14,7 @@ from gpusched.core.events import SessionClosed
 from gpusched.core.trial import TrialState
 from gpusched.ui.logs.follow import Choice, Printer, follow
 from gpusched.ui.logs.tail import BLOCK, LogFile
-from gpusched.ui.terminal import Output
+from gpusched.ui.watch.terminal import Output
 
 
 async def read(log: LogFile) -> list[str]:

@@ -25,7 +25,7 @@ from gpusched.core.trial import TrialState
 from gpusched.storage.rundir import RunDir
 from gpusched.ui import words
 from gpusched.ui.facts import Best, best_of, sign
-from gpusched.ui.terminal import Output
+from gpusched.ui.watch.terminal import Output
 
 if TYPE_CHECKING:
     from gpusched.runtime.reader import Run

@@ -23,9 +23,9 @@ from gpusched.storage.rundir import RunDir
 from gpusched.ui import words
 from gpusched.ui.draw import Load, panel
 from gpusched.ui.facts import Facts, Observer
-from gpusched.ui.meter import Meter
-from gpusched.ui.plain import Teller, summary
-from gpusched.ui.terminal import Output, Painter
+from gpusched.ui.watch.meter import Meter
+from gpusched.ui.watch.plain import Teller, summary
+from gpusched.ui.watch.terminal import Output, Painter
 
 if TYPE_CHECKING:
     from gpusched.runtime.reader import Run

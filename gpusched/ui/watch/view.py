@@ -6,16 +6,16 @@ import os
 import sys
 
 from gpusched.runtime.view import View
-from gpusched.ui.terminal import Output
+from gpusched.ui.watch.terminal import Output
 
 
 def choose() -> View:
     """Live on a terminal, plain lines elsewhere."""
     output = Output(sys.stdout)
     if output.is_terminal and os.environ.get("TERM", "") not in ("", "dumb"):
-        from gpusched.ui.live import LiveView
+        from gpusched.ui.watch.live import LiveView
 
         return LiveView(output)
-    from gpusched.ui.plain import PlainView
+    from gpusched.ui.watch.plain import PlainView
 
     return PlainView(output)

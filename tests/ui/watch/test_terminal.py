@@ -17,7 +17,7 @@ import pytest
 from rich.text import Text
 
 from gpusched.storage.lock import RunLock
-from gpusched.ui.terminal import Output, Painter
+from gpusched.ui.watch.terminal import Output, Painter
 
 
 def test_a_reader_that_left_is_noticed_once_and_then_forgotten() -> None:
