@@ -135,8 +135,14 @@ def _take_over_output(log: int) -> None:
     os.dup2(log, 2)
     os.close(null)
     os.close(log)
-    # The launcher's file objects may be anything by now. Nothing is held back here: what a trial
-    # said before it crashed is in its log.
+    own_streams()
+
+
+def own_streams() -> None:
+    """Python's standard streams on this process's descriptors: the launcher's objects may be anything by now.
+
+    Nothing is held back in them: what a trial said before it crashed is in its log.
+    """
     sys.stdin = open(0, closefd=False)  # noqa: SIM115
     sys.stdout = _unbuffered(1)
     sys.stderr = _unbuffered(2)

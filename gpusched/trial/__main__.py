@@ -13,12 +13,13 @@ from pathlib import Path
 
 import msgspec
 
-from gpusched.launcher.children import NO_ROOM, enter, flush, train
+from gpusched.launcher.children import NO_ROOM, enter, flush, own_streams, train
 from gpusched.launcher.protocol import Load
 from gpusched.storage.records import JobSpec
 
 
 def main() -> int:
+    own_streams()
     first, second = Path(sys.argv[1]).read_bytes().splitlines()
     life = int(sys.argv[2])
     spec = msgspec.json.decode(second, type=JobSpec)
