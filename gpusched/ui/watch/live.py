@@ -83,6 +83,8 @@ class LiveView:
         if isinstance(event, SessionClosed):
             self._painter.clear()
             self._output.line(summary(search))
+            if event.code == 130:
+                self._output.line("the same command carries on")
 
     async def show(self, run: Run) -> None:
         screen = Screen(self._output, run, hint="Ctrl-C stops it, to be carried on later", painter=self._painter)

@@ -132,6 +132,8 @@ class PlainView:
             self._output.line(line)
         if isinstance(event, SessionClosed):
             self._output.line(summary(search))
+            if event.code == 130:
+                self._output.line("the same command carries on")
 
     async def show(self, run: Run) -> None:
         await asyncio.Event().wait()
