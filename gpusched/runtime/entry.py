@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,14 +78,31 @@ def _in_thread(session: Session) -> Finish:
 
     thread = threading.Thread(target=work, name="gpusched")
     thread.start()
-    while thread.is_alive():
-        try:
-            thread.join()
-        except KeyboardInterrupt:
-            session.stop_from_thread()
+    with _passing_on(session):
+        thread.join()
     if failed:
         raise failed[0]
     return ended[0]
+
+
+@contextlib.contextmanager
+def _passing_on(session: Session) -> Iterator[None]:
+    """Ctrl-C and SIGTERM are heard in the main thread, and meant for the session in another.
+
+    By handlers of our own: those of a running loop cancel its task, which cannot be while this thread waits.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {
+        number: signal.signal(number, lambda *_: session.stop_from_thread())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Packed:

@@ -1,6 +1,7 @@
 """`python -m gpusched.trial ORDER FD PID`: a trial's process that starts from nothing.
 
-ORDER holds a launcher's Load message and a JobSpec, a line each; FD takes the first sign of life; PID is the launcher's.
+ORDER holds a launcher's Load message and a JobSpec, a line each. FD takes the first sign of life; PID is the
+launcher's.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ async def test_nothing_is_found_where_nothing_ran(engines: Any) -> None:
 
 
 async def test_what_has_finished_is_read(engines: Any) -> None:
-    """An attempt that completed before anybody looked is told before adopt() returns, an older one is not taken for it."""
+    """An attempt that ended before anybody looked is told before adopt() returns; an older one is not taken for it."""
     async with engines() as place:
         await place.engine.launch(place.spec(0))
         await place.end_of(0)

@@ -19,6 +19,11 @@ def train(hp, trial):
         trial.report(val_loss=0.5)
 """
 
+THREAD = """
+import threading, time
+threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+"""
+
 
 def loaded(lab: Any) -> set[int]:
     return {int(file.name.split()[1]) for file in lab.folder.glob("loaded *")}
@@ -40,7 +45,7 @@ def test_what_can_be_forked_is_loaded_once(lab: Any) -> None:
 
 def test_a_thread_is_not_forked(lab: Any) -> None:
     """A script that starts a thread is loaded by each trial; one line says so, and why."""
-    lab.write(LOADED + "\nimport threading, time\nthreading.Thread(target=time.sleep, args=(1000,), daemon=True).start()")
+    lab.write(LOADED + THREAD)
     code, said = lab.finish(*FEW)
     assert code == 0
     assert trained(lab) <= loaded(lab)
@@ -51,7 +56,7 @@ def test_a_thread_is_not_forked(lab: Any) -> None:
 
 def test_fork_can_be_forced(lab: Any) -> None:
     """--launch fork takes the risk that the user wants to take."""
-    lab.write(LOADED + "\nimport threading, time\nthreading.Thread(target=time.sleep, args=(1000,), daemon=True).start()")
+    lab.write(LOADED + THREAD)
     code, said = lab.finish(*FEW, "--launch", "fork")
     assert (code, len(loaded(lab))) == (0, 1)
     assert "cannot be shared" not in said

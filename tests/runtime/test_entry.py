@@ -1,0 +1,136 @@
+"""Searches from Python: plain scripts, running loops, Ctrl-C; and how what they hold reaches the trials."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+HEAD = """
+import asyncio, os, sys, time
+import numpy as np
+import gpusched as gs
+
+scale = 0.5  # what a function closes over travels with it
+
+def train(hp, trial):
+    x = hp.Float("x", 0, 1)
+    for epoch in range(trial.start_epoch, trial.stop_epoch):
+        open(f"{trial.id} is ready", "w").close()
+        while os.path.exists("hold"):
+            time.sleep(0.002)
+        trial.report(loss=x * scale)
+
+tuner = gs.RandomSearch(train=train, objective="loss", max_trials=3, seed=1, cpu_slots=2, project_name="search it")
+"""
+
+
+def python(lab: Any) -> list[str]:
+    return [sys.executable, str(lab.script)]
+
+
+def test_a_plain_script_searches(lab: Any) -> None:
+    """`python script.py` runs the search in its own process, prints it, and goes on behind search()."""
+    lab.write(HEAD + "\ntuner.search()\nprint('best', tuner.get_best_hyperparameters()[0].get('x'))")
+    code, said = lab.finish(command=python(lab))
+    assert code == 0, said
+    assert "search ended: complete" in said
+    assert "best 0." in said
+    assert lab.processes() == []
+
+
+def test_a_running_loop_searches(lab: Any) -> None:
+    """In a notebook a loop is running already: search() works beside it, search_async() in it."""
+    lab.write(
+        HEAD
+        + """
+async def cell():
+    tuner.search()
+    await tuner.search_async()
+    print("both", len(tuner.results()))
+asyncio.run(cell())
+"""
+    )
+    code, said = lab.finish(command=python(lab))
+    assert code == 0, said
+    assert "both 3" in said
+    assert lab.processes() == []
+
+
+@pytest.mark.parametrize("call", ["tuner.search()", "asyncio.run(cell())", "asyncio.run(other())"])
+def test_ctrl_c_reaches_a_script(lab: Any, until: Callable[..., Any], call: str) -> None:
+    """It ends the epochs of running trials, and is raised where search() was called."""
+    lab.write(
+        HEAD
+        + f"""
+async def cell():
+    tuner.search()
+async def other():
+    await tuner.search_async()
+try:
+    {call}
+except KeyboardInterrupt:
+    print("interrupted")
+    sys.exit(130)
+"""
+    )
+    lab.hold()
+    script = lab.start(command=python(lab))
+    until("two trials", lambda: len(list(lab.folder.glob("* is ready"))) == 2)
+    script.send_signal(signal.SIGINT)
+    until("the request", lambda: lab.events("stop_asked"))
+    lab.let_go()
+    assert script.wait(60) == 130, lab.said
+    assert "interrupted" in lab.said
+    assert "Traceback" not in lab.said
+    assert lab.processes() == []
+
+
+def test_a_search_without_success_raises(lab: Any) -> None:
+    """The reason is an exception that a script can catch."""
+    lab.write(
+        HEAD.replace("trial.report(loss=x * scale)", "raise ValueError('odd')")
+        + """
+try:
+    tuner.search()
+except gs.errors.GpuschedError as error:
+    print("raised:", error)
+"""
+    )
+    code, said = lab.finish(command=python(lab))
+    assert code == 0, said
+    assert "raised: 3 trials in a row failed (0, 1, 2); trial 2: odd" in said
+
+
+def test_arrays_are_mapped_by_all_trials(lab: Any) -> None:
+    """What is given to search() is one memory of all trials, which none can write to."""
+    lab.write("""
+import numpy as np
+import gpusched as gs
+
+class Tuner(gs.RandomSearch):
+    def run_trial(self, trial, x, y=None):
+        value = trial.hyperparameters.Float("a", 0, 1)
+        maps = [line for line in open("/proc/self/maps") if "gpusched-arguments" in line]
+        print("flags", maps[0].split()[1], x.flags.writeable, float(x.sum()), y.tolist())
+        return value
+
+tuner = Tuner(objective="loss", max_trials=2, seed=1, cpu_slots=2, project_name="search it")
+tuner.search(np.ones(1 << 18), y=np.arange(3))
+""")
+    code, said = lab.finish(command=python(lab))
+    assert code == 0, said
+    for trial in (0, 1):
+        assert "flags r--s False 262144.0 [0, 1, 2]" in lab.run.trial(trial).log.read_text()
+
+
+def test_what_cannot_travel_is_named(lab: Any) -> None:
+    """The error names the argument and shows load_data; nothing is begun."""
+    lab.write(HEAD + "\nimport threading\ntuner.search(threading.Lock())")
+    code, said = lab.finish(command=python(lab))
+    assert code == 1
+    assert "UsageError: argument 0 of search(): lock cannot be carried to the trials" in said
+    assert "def load_data()" in said
