@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpusched.launcher.protocol import Load
+from gpusched.trial.quiet import quiet_unless_it_fails
 
 if TYPE_CHECKING:
     from gpusched.trial.task import Task
@@ -56,22 +57,8 @@ def import_framework() -> None:
     What TensorFlow's libraries print about themselves while they load is shown only where loading fails.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sys.stderr.flush()
-    kept = os.dup(2)
-    aside = os.memfd_create("gpusched-import")
-    os.dup2(aside, 2)
-    try:
+    with quiet_unless_it_fails():
         import keras  # noqa: F401
-    except BaseException:
-        os.dup2(kept, 2)
-        os.lseek(aside, 0, os.SEEK_SET)
-        while block := os.read(aside, 1 << 16):
-            os.write(2, block)
-        raise
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(aside)
 
 
 def imports_keras(source: Load) -> bool:

@@ -1,0 +1,28 @@
+"""What libraries print about themselves while they load, kept from people unless something goes wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def quiet_unless_it_fails() -> Iterator[None]:
+    """Holds back what C++ libraries write to standard error while this lasts; shows it where an exception leaves."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    aside = os.memfd_create("gpusched-quiet")
+    os.dup2(aside, 2)
+    try:
+        yield
+    except BaseException:
+        os.lseek(aside, 0, os.SEEK_SET)
+        while block := os.read(aside, 1 << 16):
+            os.write(kept, block)
+        raise
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(aside)
