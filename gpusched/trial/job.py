@@ -130,7 +130,7 @@ class Job:
                 self._run_trial()
 
     def _wake(self) -> None:
-        framework.wake(self.spec)
+        self.record.warnings += framework.wake(self.spec)
         self.alive()
 
     def _train_function(self) -> None:
@@ -139,7 +139,7 @@ class Job:
         spec, record, states = self.spec, self.record, self.states
         for loaded in ("tensorflow", "torch"):
             if loaded in sys.modules:
-                framework.configure(loaded, spec)
+                record.warnings += framework.configure(loaded, spec)
         self.alive()
         for execution in range(record.executions):
             epoch = states.epoch(execution)

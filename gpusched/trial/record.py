@@ -197,7 +197,7 @@ class Record:
     def _scores_of(self, objective: Objective, lines: list[dict[str, Any]], last: int) -> list[float | None]:
         values: list[dict[int, float | None]] = [{} for _ in range(self.executions)]
         for line in lines:
-            execution, epoch = line.get("execution", 0), min(line["epoch"], max(last, 1))
+            execution, epoch = line.get("execution", 0), min(line["epoch"], self.spec.stop_epoch)
             if execution < self.executions:
                 value = objective.of(line)
                 known = values[execution].get(epoch)

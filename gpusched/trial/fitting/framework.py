@@ -6,20 +6,26 @@ trial does not use.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import sys
 from collections.abc import Mapping
 from hashlib import blake2b
+from pathlib import Path
 
 import numpy as np
 
 from gpusched.core.outcome import End
 from gpusched.storage.records import JobSpec
+from gpusched.storage.rundir import RunDir
+from gpusched.trial.quiet import quiet_unless_it_fails
 from gpusched.trial.record import Ending
 
 #: Of a GPU that several trials share, so much stays for the driver's contexts.
 _USABLE = 0.92
+#: What took JAX longer than this to compile is kept for other trials.
+_WORTH_KEEPING_SECONDS = 0.2
 
 
 def seed_of(seed: int, trial: int, execution: int, start_epoch: int) -> int:
@@ -57,38 +63,58 @@ def prepare(spec: JobSpec) -> None:
         os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{_USABLE / spec.share:.3f}")
 
 
-def wake(spec: JobSpec) -> None:
-    """Loads Keras, starts its backend's runtime, and computes something with it.
+def wake(spec: JobSpec) -> list[str]:
+    """Loads Keras, starts its backend's runtime, and computes something with it; returns warnings.
 
     Raises Ending where the job has GPUs of its own and the framework sees none.
     """
     import keras
 
     backend = keras.config.backend()
-    configure(backend, spec)
-    check_gpus([backend], spec.env)
-    keras.ops.convert_to_numpy(keras.ops.zeros((1,)))
+    # Without a GPU, TensorFlow's CUDA library tells every process that it finds none: it was not to.
+    with contextlib.nullcontext() if pinned(spec.env) else quiet_unless_it_fails():
+        warnings = configure(backend, spec)
+        check_gpus([backend], spec.env)
+        keras.ops.convert_to_numpy(keras.ops.zeros((1,)))
+    return warnings
 
 
-def configure(backend: str, spec: JobSpec) -> None:
-    """Sets the backend's memory of GPUs: growing, or limited where several trials share one."""
+def configure(backend: str, spec: JobSpec) -> list[str]:
+    """Sets the backend's memory of GPUs: growing, or limited where several trials share one; returns warnings."""
     gpus = pinned(spec.env)
     if backend == "tensorflow":
-        import tensorflow as tf
+        try:
+            _configure_tensorflow(spec.memory_limit_bytes)
+        except RuntimeError as error:
+            return [
+                "the script started TensorFlow before this trial could limit its GPU memory "
+                f"({error}); move that into build_model or load_data"
+            ]
+    elif backend == "jax":
+        import jax
 
-        for gpu in tf.config.list_physical_devices("GPU"):
-            if spec.memory_limit_bytes is not None:
-                # TensorFlow refuses a limit and growth together.
-                limit = tf.config.LogicalDeviceConfiguration(memory_limit=spec.memory_limit_bytes >> 20)
-                tf.config.set_logical_device_configuration(gpu, [limit])
-            else:
-                tf.config.experimental.set_memory_growth(gpu, True)
+        # Trials of like shapes, and promotions above all, need not be compiled again.
+        jax.config.update("jax_compilation_cache_dir", str(RunDir(Path(spec.run)).launcher / "jax-cache"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", _WORTH_KEEPING_SECONDS)
     elif backend == "torch" and gpus and spec.memory_limit_bytes is not None:
         import torch
 
         for index in range(torch.cuda.device_count()):
             whole = torch.cuda.get_device_properties(index).total_memory
             torch.cuda.set_per_process_memory_fraction(min(1.0, spec.memory_limit_bytes / whole), index)
+    return []
+
+
+def _configure_tensorflow(limit_bytes: int | None) -> None:
+    import tensorflow as tf
+
+    for gpu in tf.config.list_physical_devices("GPU"):
+        if limit_bytes is not None:
+            # TensorFlow refuses a limit and growth together.
+            limit = tf.config.LogicalDeviceConfiguration(memory_limit=limit_bytes >> 20)
+            tf.config.set_logical_device_configuration(gpu, [limit])
+        else:
+            tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def check_gpus(backends: list[str], env: Mapping[str, str]) -> None:

@@ -24,12 +24,13 @@ def metrics_of(result: Any, objectives: Sequence[Objective], who: str) -> list[d
         return [_mean([_best(metrics_of(each, objectives, who), objectives[0]) for each in result])]
     history = getattr(result, "history", None)
     if isinstance(history, Mapping):
-        length = max((len(values) for values in history.values()), default=0)
-        return [
-            # With validation_freq the columns of validation are shorter: they belong to the last epochs of each stride.
-            {name: values[epoch] for name, values in history.items() if epoch < len(values)}
-            for epoch in range(length)
-        ]
+        rows: list[dict[str, Any]] = [{} for _ in range(max(map(len, history.values()), default=0))]
+        for name, values in history.items():
+            # With validation_freq the columns of validation are shorter: a value for the last epoch of each stride.
+            stride = len(rows) // max(1, len(values))
+            for i, value in enumerate(values):
+                rows[(i + 1) * stride - 1][name] = value
+        return rows
     if isinstance(result, Mapping):
         return [dict(result)]
     value = number(result)
