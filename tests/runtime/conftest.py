@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from gpusched.core.search import Search
+from gpusched.launcher.sockets import connect
 from gpusched.runtime.reader import Run
 from gpusched.storage.identity import alive
 from gpusched.storage.records import Identity
@@ -182,6 +183,15 @@ class Lab:
             command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
             return command[3] == b"gpusched.launcher" and os.getsid(pid) == pid and pid not in self.trial_pids()
         return False
+
+    def ask(self, do: str, **details: Any) -> dict[str, Any]:
+        """What the running search answers to an order."""
+        sock = connect(self.run.control)
+        assert sock is not None
+        with sock, sock.makefile("rb") as answers:
+            sock.sendall(json.dumps({"do": do, **details}).encode() + b"\n")
+            answer: dict[str, Any] = json.loads(answers.readline())
+            return answer
 
     # ------------------------------------------------------------------ killing
 

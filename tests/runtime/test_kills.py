@@ -152,26 +152,10 @@ def test_a_pause_ends_with_its_scheduler(lab: Any, until: Callable[..., Any]) ->
     lab.hold()
     scheduler = lab.start()
     until("two trials in training", lambda: len(lab.ledger) == 2)
-    ask(lab, "pause")
+    lab.ask("pause")
     lab.let_go()
     until("the pause", lambda: len(lab.events("job_ended")) == 2)
-    assert ask(lab, "status")["phase"] == "paused"
+    assert lab.ask("status")["phase"] == "paused"
     scheduler.kill()
     scheduler.wait()
     assert lab.finish()[0] == 0
-
-
-def ask(lab: Any, do: str, **details: Any) -> dict[str, Any]:
-    import json
-    import socket
-
-    from gpusched.launcher.sockets import connect
-
-    sock = connect(lab.run.control)
-    assert isinstance(sock, socket.socket)
-    with sock:
-        sock.sendall(json.dumps({"do": do, **details}).encode() + b"\n")
-        with sock.makefile("rb") as answers:
-            answer: dict[str, Any] = json.loads(answers.readline())
-    assert answer["ok"], answer
-    return answer
