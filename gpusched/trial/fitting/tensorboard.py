@@ -26,7 +26,7 @@ def _plugin(folder: str, trial: int, hp: HyperParameters) -> Any:
     if keras.config.backend() != "tensorflow":
         return None  # The plugin's writer would import TensorFlow.
     try:
-        from tensorboard.plugins.hparams import api  # type: ignore[import-not-found]
+        from tensorboard.plugins.hparams import api
     except ImportError:
         return None
     values = {
