@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 SCRIPT = """
+import os
 import time
 import gpusched as gs
 
@@ -24,6 +25,8 @@ def train(hp, trial):
     for epoch in range(trial.start_epoch, trial.stop_epoch):
         print(f"epoch {epoch + 1} of x={x}", flush=True)
         time.sleep({seconds})
+        while os.path.exists("hold"):
+            time.sleep(0.01)
         trial.report(loss=x / (epoch + 1))
         trial.save_checkpoint(b"state")
 
@@ -159,9 +162,12 @@ def test_paused_devices_are_free_and_nothing_is_lost(shell: Shell) -> None:
 
 def test_a_stopped_trial_counts_as_failed(shell: Shell) -> None:
     """One trial is given up, the others go on."""
-    shell("run", "-d", shell.script(seconds=0.3, trials=4))
-    shell.until(lambda facts: facts["epochs"]["done"] >= 1)
+    hold = shell.folder / "hold"
+    hold.touch()
+    shell("run", "-d", shell.script(trials=4))
+    shell.until(lambda facts: any(slot["trial"] == 1 for slot in facts["slots"]))
     assert shell("stop", "1").returncode == 0
+    hold.unlink()
     facts = shell.until(lambda facts: facts["pid"] is None)
     assert [(lost["trial"], lost["state"]) for lost in facts["failures"]] == [(1, "stopped")]
     assert facts["state"] == "complete"
