@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gpusched.core.outcome import End, Failure, Usage
 from gpusched.errors import GpuschedError
 from gpusched.launcher.kernel import adopt_orphans, die_with, end_children, outlive_parent
@@ -82,35 +84,68 @@ def flush() -> None:
 # ---------------------------------------------------------------------------- by fork
 
 
-def fork(spec: JobSpec, work: Callable[[Callable[[], None]], int], inherited: Iterable[int]) -> Child:
-    """A child of this process that runs work(alive) and exits with what it returns.
+@dataclass(slots=True)
+class Spare:
+    """A fork that waits for its job: the fork of a process with a framework in it takes longer than all else."""
+
+    pid: int
+    orders: int  #: takes the job
+    life: int
+
+    def begin(self, spec: JobSpec) -> Child:
+        """Makes it the trial's process. Raises OSError where it is dead, or the trial's folder cannot be written."""
+        os.close(_open_log(spec))
+        line = as_json(spec) + b"\n"
+        while line:
+            line = line[os.write(self.orders, line) :]
+        os.close(self.orders)
+        return Child(spec=spec, pid=self.pid, pidfd=os.pidfd_open(self.pid), life=self.life)
+
+    def close(self) -> None:
+        """Ends it."""
+        os.close(self.orders)
+        os.close(self.life)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+
+
+def fork(work: Callable[[JobSpec, Callable[[], None]], int], inherited: Iterable[int]) -> Spare:
+    """A child of this process that waits for a job, runs work(spec, alive) and exits with what that returns.
 
     `inherited` are descriptors of the launcher's own business, which the child closes. Raises OSError where no process
     can be started.
     """
-    log = _open_log(spec)
+    orders_read, orders_write = os.pipe()
     life_read, life_write = os.pipe()
     parent = os.getpid()
     flush()
     try:
         pid = os.fork()
     except OSError:
-        for fd in (log, life_read, life_write):
+        for fd in (orders_read, orders_write, life_read, life_write):
             os.close(fd)
         raise
     if pid:
         os.close(life_write)
-        os.close(log)
-        return Child(spec=spec, pid=pid, pidfd=os.pidfd_open(pid), life=life_read)
+        os.close(orders_read)
+        return Spare(pid, orders_write, life_read)
     code = UNFORESEEN
     try:
-        for fd in (*inherited, life_read):
+        die_with(parent)
+        for fd in (*inherited, life_read, orders_write):
             with contextlib.suppress(OSError):
                 os.close(fd)
         os.setsid()
-        _take_over_output(log)
+        with open(orders_read, "rb") as orders:
+            line = orders.readline()
+        if not line.endswith(b"\n"):
+            os._exit(0)
+        spec = msgspec.json.decode(line, type=JobSpec)
+        _take_over_output(_open_log(spec))
         enter(spec, parent)
-        code = work(lambda: _sign(life_write))
+        code = work(spec, lambda: _sign(life_write))
     except OSError:
         code = NO_ROOM
         _print_exception()

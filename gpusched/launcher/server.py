@@ -20,7 +20,7 @@ import msgspec
 
 from gpusched.core.outcome import Usage
 from gpusched.launcher import children, discovery
-from gpusched.launcher.children import Child
+from gpusched.launcher.children import Child, Spare
 from gpusched.launcher.discovery import Discovery
 from gpusched.launcher.kernel import end_children, own_children
 from gpusched.launcher.protocol import (
@@ -84,6 +84,8 @@ class Server:
         self._connections: list[Connection] = []
         self._children: dict[int, Child] = {}  #: by trial
         self._ended: dict[tuple[int, int], Ended] = {}  #: not acknowledged yet
+        self._forks_ahead = True
+        self._spare: Spare | None = None  #: forked ahead of the next job
         self._discovery: Discovery | None = None
         self._asker: Connection | None = None
         self._look_again = 0.0
@@ -101,7 +103,11 @@ class Server:
         """Returns when told to quit, or when there is nothing left to do for anybody."""
         self._tell(Ready(mode=self._mode, notice=self._notice, identity=own_identity()))
         while not self._quit:
-            for key, _ in self._selector.select(timeout=self._patience()):
+            wants_spare = self._wants_spare()
+            ready = self._selector.select(timeout=0.0 if wants_spare else self._patience())
+            if wants_spare and not ready:
+                self._fork_ahead()
+            for key, _ in ready:
                 # An earlier one of the same round may have ended what this one was about.
                 if key.fd in self._selector.get_map():
                     handler: Callable[[], None] = key.data
@@ -128,8 +134,8 @@ class Server:
 
     def _known(self) -> set[int]:
         """This process's children that are to live."""
-        looking = {self._discovery.pid} if self._discovery is not None else set()
-        return self._theirs | looking | {child.pid for child in self._children.values()}
+        others = {other.pid for other in (self._discovery, self._spare) if other is not None}
+        return self._theirs | others | {child.pid for child in self._children.values()}
 
     # ------------------------------------------------------------------ schedulers
 
@@ -201,7 +207,7 @@ class Server:
 
     def _retire(self, successor: Connection) -> None:
         # What the one before has ordered and nobody has read yet will not be done.
-        self._retired = True
+        self._retired, self._forks_ahead = True, False
         for child in self._children.values():
             successor.send(_started(child))
         for ended in self._ended.values():
@@ -211,23 +217,51 @@ class Server:
     # ------------------------------------------------------------------ trials
 
     def _own_descriptors(self) -> list[int]:
-        return [*(key.fd for key in self._selector.get_map().values()), self._selector.fileno()]
+        fds = [key.fd for key in self._selector.get_map().values()]
+        spare = [self._spare.orders, self._spare.life] if self._spare is not None else []
+        return [*fds, *spare, self._selector.fileno()]
+
+    def _wants_spare(self) -> bool:
+        return self._forks_ahead and self._spare is None and self._run is not None and self._mode != "spawn"
+
+    def _fork_ahead(self) -> None:
+        try:
+            self._spare = self._fork_now()
+        except OSError:
+            self._forks_ahead = False  # When it is needed, its want is told.
 
     def _start(self, spec: JobSpec) -> None:
         try:
             children.trial_dir(spec).path.mkdir(parents=True, exist_ok=True)
-            if self._mode == "spawn":
-                child = children.spawn(spec, self._source)
-            else:
-                task, source = self._task, self._source
-                work = lambda alive: children.train(task, source, spec, alive)  # noqa: E731
-                child = children.fork(spec, work, self._own_descriptors())
+            child = children.spawn(spec, self._source) if self._mode == "spawn" else self._fork(spec)
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             self._end(spec, 0, Usage(), error=f"{where}{error.strerror}")
             return
         self._watch(child)
         self._tell(_started(child))
+
+    def _fork(self, spec: JobSpec) -> Child:
+        """Raises OSError where a process cannot be started, or not for this trial."""
+        ahead, self._spare = self._spare, None
+        if ahead is not None:
+            try:
+                return ahead.begin(spec)
+            except BrokenPipeError:  # Somebody has killed it.
+                ahead.close()
+            except OSError:
+                self._spare = ahead
+                raise
+        spare = self._fork_now()
+        try:
+            return spare.begin(spec)
+        except OSError:
+            self._spare = spare
+            raise
+
+    def _fork_now(self) -> Spare:
+        task, source = self._task, self._source
+        return children.fork(lambda spec, alive: children.train(task, source, spec, alive), self._own_descriptors())
 
     def _watch(self, child: Child) -> None:
         self._children[child.spec.trial] = child

@@ -42,7 +42,8 @@ def run_job(task: Task, spec: JobSpec, *, alive: Callable[[], None]) -> Outcome:
         outcome = job.run()
         sys.stdout.flush()
         sys.stderr.flush()
-        write_whole(folder.outcome, as_json(outcome))
+        # The journal makes it last. Where a power cut comes before, the job ends again from its checkpoint.
+        write_whole(folder.outcome, as_json(outcome), durable=False)
     return outcome
 
 

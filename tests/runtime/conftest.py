@@ -173,16 +173,21 @@ class Lab:
                     pids.append(identity.pid)
         return pids
 
-    def launcher_pids(self) -> list[int]:
-        """Launchers and their guardians: all that lives and is neither scheduler nor trial nor user code."""
-        own = [int(file.stem) for file in self.run.launcher.glob("*.json")] if self.run.launcher.exists() else []
-        return [pid for pid in self.processes() if pid in own or self._is_guardian(pid)]
+    def launchers(self) -> list[int]:
+        """Those that serve."""
+        files = list(self.run.launcher.glob("*.json")) if self.run.launcher.exists() else []
+        return sorted({int(file.stem) for file in files} & set(self.processes()))
 
-    def _is_guardian(self, pid: int) -> bool:
-        with suppress(OSError, IndexError, ValueError):
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            return command[3] == b"gpusched.launcher" and os.getsid(pid) == pid and pid not in self.trial_pids()
-        return False
+    def guardians(self) -> list[int]:
+        """Their parents, which mind them."""
+        found = []
+        for pid in self.launchers():
+            with suppress(OSError):
+                stat = Path(f"/proc/{pid}/stat").read_bytes()
+                parent = int(stat[stat.rfind(b")") + 2 :].split()[1])
+                if b"gpusched.launcher" in Path(f"/proc/{parent}/cmdline").read_bytes():
+                    found.append(parent)
+        return found
 
     def ask(self, do: str, **details: Any) -> dict[str, Any]:
         """What the running search answers to an order."""

@@ -30,7 +30,7 @@ def disturb(lab: Any, until: Callable[..., Any], dice: random.Random, whom: str)
         case "trials":
             victims = lab.trial_pids()
         case "launcher":
-            victims = dice.choice((lab.launcher_pids(), [int(f.stem) for f in lab.run.launcher.glob("*.json")]))
+            victims = dice.choice((lab.launchers(), lab.guardians(), lab.launchers() + lab.guardians()))
         case "scheduler":
             victims = [scheduler.pid]
         case "all":

@@ -141,7 +141,7 @@ def test_a_launcher_that_runs_out_of_descriptors(lab: Any, until: Callable[..., 
     lab.hold()
     scheduler = lab.start()
     until("two trials in training", lambda: len(lab.ledger) == 2)
-    (launcher,) = [int(file.stem) for file in lab.run.launcher.glob("*.json")]
+    (launcher,) = lab.launchers()
     resource.prlimit(launcher, resource.RLIMIT_NOFILE, (3, 3))
     lab.let_go()
     assert scheduler.wait(60) == 0

@@ -54,8 +54,7 @@ def test_a_killed_launcher_costs_no_epoch(lab: Any, until: Callable[..., Any], w
     lab.hold()
     scheduler = lab.start()
     until("two trials in training", lambda: len(lab.ledger) == 2)
-    launcher = [int(file.stem) for file in lab.run.launcher.glob("*.json")]
-    guardian = [pid for pid in lab.launcher_pids() if pid not in launcher]
+    launcher, guardian = lab.launchers(), lab.guardians()
     assert len(launcher) == len(guardian) == 1
     lab.kill({"launcher": launcher, "guardian": guardian, "both": launcher + guardian}[who])
     lab.let_go()
@@ -98,7 +97,7 @@ def test_a_stopped_launcher_does_not_stop_the_next_session(lab: Any, until: Call
     lab.hold()
     scheduler = lab.start()
     until("two trials in training", lambda: len(lab.ledger) == 2)
-    (launcher,) = [int(file.stem) for file in lab.run.launcher.glob("*.json")]
+    (launcher,) = lab.launchers()
 
     os.kill(launcher, signal.SIGSTOP)
     scheduler.kill()

@@ -82,7 +82,7 @@ def wake(spec: JobSpec) -> list[str]:
 def configure(backend: str, spec: JobSpec) -> list[str]:
     """Sets the backend's memory of GPUs: growing, or limited where several trials share one; returns warnings."""
     gpus = pinned(spec.env)
-    if backend == "tensorflow":
+    if backend == "tensorflow" and gpus:  # Without any, asking TensorFlow for them would take a slot's time.
         try:
             _configure_tensorflow(spec.memory_limit_bytes)
         except RuntimeError as error:
