@@ -18,6 +18,7 @@ from gpusched.launcher.children import flush
 from gpusched.launcher.kernel import adopt_orphans, die_with
 from gpusched.launcher.protocol import Found, Load, Refused, Reply, decode_request, encode
 from gpusched.launcher.source import blame, load_task
+from gpusched.trial.quiet import quiet_unless_it_fails
 
 if TYPE_CHECKING:
     from gpusched.trial.task import Task
@@ -95,7 +96,8 @@ def find(task: Task | None, source: Load) -> Reply:
     from gpusched.trial.task import discover
 
     try:
-        return Found(space=discover(task if task is not None else load_task(source)).get_config())
+        with quiet_unless_it_fails():
+            return Found(space=discover(task if task is not None else load_task(source)).get_config())
     except GpuschedError as error:
         return Refused(message=str(error), details=traceback.format_exc())
     except BaseException as error:

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from gpusched.core.commands import Finish
@@ -50,12 +51,34 @@ def search(tuner: Tuner, args: tuple[Any, ...], kwargs: dict[str, Any], *, view:
     """The same for a caller without a loop; where one is running already (a notebook) it works beside it."""
     with _Packed(tuner, args, kwargs) as source:
         session = Session(source, {}, view)
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            _judge(asyncio.run(session.run()))
-        else:
-            _judge(_in_thread(session))
+        with _plain_ends():
+            _judge(_in_thread(session) if _loop_runs() else asyncio.run(session.run()))
+
+
+def _loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _plain_ends() -> Iterator[None]:
+    """What leaves a script uncaught is shown in one line, as the command line does; a caller may still catch it."""
+    try:
+        yield
+    except (GpuschedError, KeyboardInterrupt):
+        if not hasattr(sys, "ps1") and sys.excepthook is sys.__excepthook__:
+            sys.excepthook = _one_line
+        raise
+
+
+def _one_line(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    if issubclass(kind, GpuschedError):
+        print(f"gpusched: {error}", file=sys.stderr)
+    elif not issubclass(kind, KeyboardInterrupt):  # Its line has been said when it was heard.
+        sys.__excepthook__(kind, error, traceback)
 
 
 def _judge(finish: Finish) -> None:

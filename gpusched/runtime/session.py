@@ -118,19 +118,19 @@ class Session:
             self._run_dir = run
             if self._detached:
                 redirect(run.log)
-            self._view.started(run)
-            remember(run)
-            for note in (*machine.notes, *placement.notes):
-                self._view.message(note)
             ready = await launcher.begin(run)
-            if ready.notice:
-                self._view.message(ready.notice)
             space = (await launcher.discover()).space
+            warnings = []
             if run.exists():
-                for warning in resume.carry_on(run, settings, space):
-                    self._view.message(warning)
+                warnings = resume.carry_on(run, settings, space)
             else:
                 resume.begin(run, settings, space)
+            # From here on a command that names no run means this one: it has a search.json.
+            remember(run)
+            self._view.started(run)
+            notes = placement.notes if settings.gpus == "none" else (*machine.notes, *placement.notes)
+            for note in (*notes, *([ready.notice] if ready.notice else []), *warnings):
+                self._view.message(note)
             return await self._search(run, launcher, settings, machine, placement.slots)
         finally:
             await launcher.close()

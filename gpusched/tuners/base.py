@@ -7,6 +7,8 @@ what came of it is read from the run directory.
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -71,9 +73,13 @@ class Tuner:
         fields = {field.name for field in dataclasses.fields(Asked) if field.init}
         unknown = [name for name in asked if name not in fields]
         if unknown:
+            names = [
+                name for name in inspect.signature(type(self).__init__).parameters if name not in ("self", "kwargs")
+            ]
+            close = difflib.get_close_matches(unknown[0], [*names, *COMMON], 1)
             raise UsageError(
-                f"{type(self).__name__}: there is no argument {', '.join(map(repr, unknown))}; there are "
-                + ", ".join(sorted(COMMON))
+                f"{type(self).__name__}: there is no argument {', '.join(map(repr, unknown))}"
+                + (f"; did you mean {close[0]}?" if close else f"; there are {', '.join([*names, *sorted(COMMON)])}")
             )
         # Now: in another process __main__ is another script.
         asked["project_name"] = asked.get("project_name") or default_name()

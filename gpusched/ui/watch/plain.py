@@ -90,7 +90,7 @@ class Teller:
         objective = oracle.objectives[0]
         why = words.first_line(event.failure.message) if event.failure else ""
         if event.failure and event.failure.kind not in ("", "signal", "exit", "nan"):
-            why = f"{event.failure.kind}: {why}"
+            why = why if why.startswith(event.failure.kind) else f"{event.failure.kind}: {why}"
         match event.end:
             case End.COMPLETED:
                 seen = oracle.trials[trial.id]
@@ -110,7 +110,8 @@ class Teller:
                 return f"trial {trial.id}: skipped, its model is larger than max_model_size"
             case End.KILLED | End.FAILED | End.FATAL:
                 verb = "was killed" if event.end is End.KILLED else "failed"
-                retry = ", will be tried again" if trial.state in (TrialState.PENDING, TrialState.RUNNING) else ""
+                again = event.end is not End.FATAL and trial.state in (TrialState.PENDING, TrialState.RUNNING)
+                retry = "; it will be tried again" if again else ""
                 return f"trial {trial.id}: {verb}{': ' + why if why else ''}{retry}"
 
 
