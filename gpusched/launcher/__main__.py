@@ -7,6 +7,7 @@ with the framework alone, serves in its place. This process itself stays empty, 
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import socket
@@ -39,7 +40,7 @@ def main() -> int:
         return 0
     except guardian.Ended as ended:
         message = f"loading the script ended its process ({ended.code}); see what it printed"
-        sock.sendall(encode(Refused(message=message)))
+        _refuse(sock, Refused(message=message))
         return 1
     sock.close()
     if source.pickled_fd is not None:
@@ -57,6 +58,15 @@ def _first_message(sock: socket.socket) -> Load:
     message = decode_request.decode(buffer)
     assert isinstance(message, Load)
     return message
+
+
+def _refuse(sock: socket.socket, refused: Refused) -> None:
+    """Says so, and waits for the other end to hang up: a line closed over unread requests loses its last words."""
+    with contextlib.suppress(OSError):  # Nobody is there to be told.
+        sock.sendall(encode(refused))
+        sock.shutdown(socket.SHUT_WR)
+        while sock.recv(1 << 16):
+            pass
 
 
 def _load(sock: socket.socket, source: Load, verdict: int) -> None:
@@ -83,8 +93,9 @@ def _load(sock: socket.socket, source: Load, verdict: int) -> None:
         task.load()
     except BaseException as error:
         text = str(error) if isinstance(error, GpuschedError) else blame(doing, error)
-        sock.sendall(encode(Refused(message=text, details=traceback.format_exc())))
+        refused = Refused(message=text, details=traceback.format_exc())
         say(verdict, Verdict(serve=True))
+        _refuse(sock, refused)
         return
     reason = unforkable()
     if reason is not None and source.mode != "fork":
