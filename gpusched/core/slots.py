@@ -34,6 +34,10 @@ class SlotTable:
         return len(self.slots) - len(self.taken)
 
     def _weight(self, slot: SlotInfo) -> int:
+        # A CPU counts as one device under all its slots: there the load says nothing of where to go next,
+        # and reckoning with it would cost O(slots) a job.
+        if slot.devices == ("cpu",):
+            return 0
         return max((self._load.get(device, 0) for device in slot.devices), default=0)
 
     def take(self, trial: int) -> int | None:
@@ -71,9 +75,8 @@ class SlotTable:
         slot = self.slots[index]
         for device in slot.devices:
             self._load[device] -= 1
-        # A CPU counts as one device under all its slots: there the load says nothing of where to go next,
-        # and touching every slot would cost O(slots) a job.
+        # Under a CPU's slots, only this one has changed what it weighs.
         near = {index} if slot.devices == ("cpu",) else {i for device in slot.devices for i in self._on[device]}
         for i in near:
             if i not in self.taken:
-                heappush(self._heap, (0 if slot.devices == ("cpu",) else self._weight(self.slots[i]), i))
+                heappush(self._heap, (self._weight(self.slots[i]), i))
