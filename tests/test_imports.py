@@ -22,6 +22,7 @@ ORDER = [
     "storage",
     "hypermodel",
     "devices",
+    "system",
     "trial",
     "launcher",
     "engines",

@@ -22,11 +22,11 @@ from gpusched.engines.base import Report
 from gpusched.engines.conclusion import conclusion, not_started
 from gpusched.errors import GpuschedError, UsageError
 from gpusched.launcher.client import PATIENCE_SECONDS, LauncherClient, LauncherGone, readable, until_dead
-from gpusched.launcher.marks import sweep
 from gpusched.launcher.protocol import Acknowledge, Ended, Reply, Signal, Start, Started
 from gpusched.storage.identity import alive, pidfd
 from gpusched.storage.records import Identity, JobSpec
 from gpusched.storage.rundir import RunDir, read_record
+from gpusched.system.marks import sweep
 
 #: Starts a launcher in place of one that died.
 Another: TypeAlias = Callable[[], Awaitable[LauncherClient]]

@@ -17,9 +17,9 @@ import traceback
 from gpusched.errors import GpuschedError
 from gpusched.launcher import guardian
 from gpusched.launcher.guardian import SchedulerGone, Verdict, say
-from gpusched.launcher.kernel import adopt_orphans, end_children, outlive_parent
 from gpusched.launcher.protocol import Load, Loaded, Refused, decode_request, encode
 from gpusched.launcher.source import blame, import_framework, imports_keras, load_task, unforkable
+from gpusched.system.kernel import adopt_orphans, end_children, outlive_parent
 
 
 def main() -> int:

@@ -19,12 +19,12 @@ import msgspec
 
 from gpusched.core.outcome import End, Failure, Usage
 from gpusched.errors import GpuschedError
-from gpusched.launcher.kernel import adopt_orphans, die_with, end_children, outlive_parent
 from gpusched.launcher.protocol import Load, encode
 from gpusched.launcher.source import blame, load_task
 from gpusched.storage.identity import own_identity
 from gpusched.storage.records import JobSpec, Outcome
 from gpusched.storage.rundir import RunDir, TrialDir, as_json, write_whole
+from gpusched.system.kernel import adopt_orphans, die_with, end_children, outlive_parent
 
 if TYPE_CHECKING:
     from gpusched.trial.task import Task

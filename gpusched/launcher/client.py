@@ -15,7 +15,6 @@ from pathlib import Path
 import msgspec
 
 from gpusched.errors import GpuschedError, UsageError
-from gpusched.launcher.marks import marking, new_mark, sweep
 from gpusched.launcher.protocol import (
     Begin,
     Discover,
@@ -32,10 +31,11 @@ from gpusched.launcher.protocol import (
     decode_reply,
     encode,
 )
-from gpusched.launcher.sockets import connect
 from gpusched.storage.identity import pidfd
 from gpusched.storage.records import Identity
 from gpusched.storage.rundir import RunDir
+from gpusched.system.marks import marking, new_mark, sweep
+from gpusched.system.sockets import connect
 
 #: A launcher answers at once, and ends at once when told to. One that does not is stopped or stuck.
 PATIENCE_SECONDS = 10.0

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from gpusched.launcher.kernel import adopt_orphans, die_with, end_children, own_children
+from gpusched.system.kernel import adopt_orphans, die_with, end_children, own_children
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

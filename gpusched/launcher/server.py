@@ -22,7 +22,6 @@ from gpusched.core.outcome import Usage
 from gpusched.launcher import children, discovery
 from gpusched.launcher.children import Child, Spare
 from gpusched.launcher.discovery import Discovery
-from gpusched.launcher.kernel import end_children, own_children
 from gpusched.launcher.protocol import (
     Acknowledge,
     Begin,
@@ -43,10 +42,11 @@ from gpusched.launcher.protocol import (
     decode_request,
     encode,
 )
-from gpusched.launcher.sockets import listen
 from gpusched.storage.identity import own_identity
 from gpusched.storage.records import JobSpec
 from gpusched.storage.rundir import RunDir, as_json, write_whole
+from gpusched.system.kernel import end_children, own_children
+from gpusched.system.sockets import listen
 
 if TYPE_CHECKING:
     from gpusched.trial.task import Task

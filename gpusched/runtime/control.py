@@ -19,8 +19,8 @@ from gpusched.core.search import Phase
 from gpusched.core.trial import FINAL
 from gpusched.devices import CPU_DEVICE
 from gpusched.errors import GpuschedError, UsageError
-from gpusched.launcher.sockets import listen
 from gpusched.storage.rundir import RunDir
+from gpusched.system.sockets import listen
 
 if TYPE_CHECKING:
     from gpusched.runtime.scheduler import Scheduler

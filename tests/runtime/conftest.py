@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 
 from gpusched.core.search import Search
-from gpusched.launcher.sockets import connect
 from gpusched.runtime.reader import Run
 from gpusched.storage.identity import alive
 from gpusched.storage.records import Identity
 from gpusched.storage.rundir import RunDir
+from gpusched.system.sockets import connect
 
 #: A deterministic training. Each epoch stands in the ledger, and waits while there is a file named "hold".
 TRAIN = """

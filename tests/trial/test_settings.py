@@ -102,7 +102,7 @@ def test_hyperband_decides_the_epochs_itself() -> None:
         ({"project_name": ".."}, "project_name: '..' is no name for a folder"),
         ({"objective": "my_metric"}, "objective 'my_metric': whether more or less of it is better is not known"),
         ({"max_epoch": 3}, "Hyperband: there is no argument 'max_epoch'; did you mean max_epochs?"),
-            ({"width": 3}, "Hyperband: there is no argument 'width'; there are "),
+        ({"width": 3}, "Hyperband: there is no argument 'width'; there are "),
         ({"hypermodel": lambda hp: None}, "both a hypermodel and train= are given"),
         ({"train": None}, "Hyperband: no hypermodel; give build_model(hp), or train=train, or override run_trial"),
         ({"train": 3}, "train: 3 is not a function"),
