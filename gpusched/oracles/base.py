@@ -242,6 +242,36 @@ class Oracle(ABC):
             )
         return len(main)
 
+    # ------------------------------------------------------------------ known good configurations
+
+    def enqueue(self, values: Mapping[str, Any]) -> None:
+        """The next new trial gets these values; what they leave out is drawn.
+
+        Raises UsageError for a name or value that is not of the space.
+        """
+        self.sampler.enqueue(values)
+
+    def warm_start(self, history: Iterable[tuple[Mapping[str, Any], Scores]], first: int = 1) -> None:
+        """Learns from an older search of the same space: (values, scores after each epoch) of its trials.
+
+        Its ``first`` best configurations are tried first; a model knows them all from the start. To be called before
+        the first ``ask``. What does not fit the space is passed over.
+        """
+        if self.trials:
+            raise UsageError("warm_start: the search has begun; give it what is known before the first ask()")
+        older = []
+        for k, (values, scores) in enumerate(history):
+            trial = Trial(-1 - k, dict(values))
+            column = scores if isinstance(scores, Sequence) else next(iter(scores.values()))
+            job = Job(trial.id, trial.values, 0, max(len(column), 1))
+            trial.epochs = trial.budget = self._read(trial, job, scores)
+            if trial.epochs and self.space.fits(trial.values):
+                older.append(trial)
+        older.sort(key=lambda trial: (-trial.budget, trial.score))
+        for trial in older[:first]:
+            self.enqueue(trial.values)
+        self.sampler.learn(older)
+
     # ------------------------------------------------------------------ the space
 
     def extend(

@@ -61,6 +61,9 @@ class Sampler:
     def told(self, trial: Trial, job: Job) -> None:
         """A job of this trial has ended."""
 
+    def learn(self, older: list[Trial]) -> None:
+        """Trials of an older search are known; their ids are negative."""
+
     def extended(self) -> None:
         """The space has grown: who was distinct is so still, with the values that trials draw late."""
         self._unused = None

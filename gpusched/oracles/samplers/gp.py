@@ -10,6 +10,7 @@ trainings of one configuration differ), a curve that all share, and noise.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -51,12 +52,20 @@ class GP:
         """Moves the parameters to their most probable values given the points."""
         from scipy.optimize import minimize
 
+        low, high = self._mean - 3 * self._sd, self._mean + 3 * self._sd
+        bounds = list(zip(low, high, strict=True))
+        found = minimize(
+            self.loss(), self.theta, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps}
+        )
+        self.theta = found.x
+
+    def loss(self) -> Callable[[Array], tuple[float, Array]]:
+        """The negative logarithm of the parameters' posterior, and its gradient, as a function of the parameters."""
         squares = (self.x.T[:, :, None] - self.x.T[:, None, :]) ** 2
         flat = squares.reshape(self._d, -1)
         gap = np.abs(self.t[:, None] - self.t[None, :])
         same = (self.trial[:, None] == self.trial[None, :]).astype(float)
         back = 1.0 - self.t
-        low, high = self._mean - 3 * self._sd, self._mean + 3 * self._sd
 
         def loss(theta: Array) -> tuple[float, Array]:
             d, n = self._d, len(self.y)
@@ -95,15 +104,7 @@ class GP:
             grad[d + 5] = 2 * ((gs + go) @ back).sum()
             return value, grad + away / self._sd
 
-        found = minimize(
-            loss,
-            self.theta,
-            jac=True,
-            method="L-BFGS-B",
-            bounds=list(zip(low, high, strict=True)),
-            options={"maxiter": steps},
-        )
-        self.theta = found.x
+        return loss
 
     def _cross(
         self, x: Array, t: Array, trial: npt.NDArray[np.int64], z: Array, u: Array, other: npt.NDArray[np.int64]

@@ -34,8 +34,9 @@ _MOST_POINTS = 300
 _REFIT = 1.1
 #: Candidates all over the space, and beside each of the best trials.
 _ANYWHERE, _BESIDE, _BEST = 300, 30, 5
-#: A candidate is nearer to no trial than this share of the cube's diagonal.
-_APART = 0.1
+#: A candidate is nearer to no trial than this share of the cube's diagonal, or of what the trials leave between them:
+#: in few dimensions they soon stand close.
+_APART, _APART_SHARE = 0.1, 0.1
 #: How far above the median, in spreads, scores are told apart.
 _CLIP = 0.7
 
@@ -60,6 +61,9 @@ class ModelSampler(Sampler):
 
     def told(self, trial: Trial, job: Job) -> None:
         self._ended[trial.id] = trial
+
+    def learn(self, older: list[Trial]) -> None:
+        self._ended.update({trial.id: trial for trial in older})
 
     def extended(self) -> None:
         super().extended()
@@ -148,7 +152,8 @@ class ModelSampler(Sampler):
         points = self._codec.embed(candidates)
         known = self._embed(list(self.oracle.trials.values())[-2000:])
         squares = (points**2).sum(1)[:, None] + (known**2).sum(1)[None, :] - 2 * points @ known.T
-        candidates = candidates[squares.min(1) > _APART**2 * points.shape[1]]
+        apart = min(_APART, _APART_SHARE * len(known) ** (-1 / points.shape[1]))
+        candidates = candidates[squares.min(1) > apart**2 * points.shape[1]]
         # Too few left: the space is full of trials, or so small that it is soon used up.
         return candidates if len(candidates) >= _BESIDE else None
 

@@ -53,6 +53,14 @@ class Space:
             if not any(h.accepts(value) for h in by_name[name]):
                 raise UsageError(f"initial: {name}={value!r} is outside of {by_name[name][0]!r}")
 
+    def fits(self, values: Mapping[str, Any]) -> bool:
+        """Whether every name and value is of this space."""
+        try:
+            self.check(values)
+        except UsageError:
+            return False
+        return True
+
     @property
     def continuous(self) -> bool:
         """Whether two draws can be taken never to be equal."""
