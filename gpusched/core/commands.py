@@ -24,6 +24,7 @@ class Launch(Command, frozen=True, kw_only=True, tag="launch"):
     start_epoch: int
     stop_epoch: int
     values: dict[str, Any]
+    alone: bool = False  #: with no other trial on its devices, and no limit of memory
 
 
 class Interrupt(Command, frozen=True, kw_only=True, tag="interrupt"):

@@ -25,6 +25,7 @@ class SlotInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     index: int
     devices: tuple[str, ...]  #: GPU UUIDs, or ("cpu",)
     label: str = ""
+    total_bytes: int | None = None  #: memory of its smallest GPU
 
 
 class SessionOpened(Event, frozen=True, kw_only=True, tag="session_opened"):
@@ -37,12 +38,32 @@ class SessionOpened(Event, frozen=True, kw_only=True, tag="session_opened"):
     max_trials: int | None = None
     max_time: float | None = None  #: seconds of running time over all sessions
     version: str = ""
+    rules: int = 0  #: of core.search.RULES; journals from before there were any have none
+    waiting: list[str] = []  #: why devices that may still come are not among the slots, a line each
+    notes: list[str] = []  #: why the slots are as they are, a line each
 
 
 class SlotsChanged(Event, frozen=True, kw_only=True, tag="slots_changed"):
     """The devices or the cap of trials per device are others now."""
 
     slots: list[SlotInfo]
+    waiting: list[str] = []  #: as in SessionOpened
+    notes: list[str] = []
+
+
+class DeviceFailed(Event, frozen=True, kw_only=True, tag="device_failed"):
+    """A GPU is lost, or the driver reported a fault of its own."""
+
+    device: str  #: its UUID
+    reason: str
+
+
+class TrialHung(Event, frozen=True, kw_only=True, tag="trial_hung"):
+    """An attempt has shown no sign of life for too long."""
+
+    trial: int
+    attempt: int
+    reason: str
 
 
 class JobStarted(Event, frozen=True, kw_only=True, tag="job_started"):
@@ -114,6 +135,8 @@ class SessionClosed(Event, frozen=True, kw_only=True, tag="session_closed"):
 AnyEvent = (
     SessionOpened
     | SlotsChanged
+    | DeviceFailed
+    | TrialHung
     | JobStarted
     | JobEnded
     | TimeExpired

@@ -22,7 +22,7 @@ class End(enum.StrEnum):
 class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why an attempt failed, for people."""
 
-    kind: str  #: the exception's class name, or "signal", "exit", "nan"
+    kind: str  #: the exception's class name, or "signal", "exit", "nan", "hang", or one of core.faults
     message: str  #: one line
     traceback: str = ""
 

@@ -6,8 +6,6 @@ the same state and the same commands, so resuming a search is handling its journ
 
 from __future__ import annotations
 
-import enum
-from collections import deque
 from typing import assert_never
 
 import msgspec
@@ -15,6 +13,7 @@ import msgspec
 from gpusched.core.commands import AnyCommand, Finish, Interrupt, Launch, Release
 from gpusched.core.events import (
     AnyEvent,
+    DeviceFailed,
     JobEnded,
     JobStarted,
     MaxTimeChanged,
@@ -25,27 +24,18 @@ from gpusched.core.events import (
     SlotsChanged,
     StopAsked,
     TimeExpired,
+    TrialHung,
     TrialStopAsked,
 )
+from gpusched.core.faults import Ledger, Verdict, as_it_was, too_large
 from gpusched.core.outcome import End, Failure
+from gpusched.core.places import Places
+from gpusched.core.policy import RULES as RULES
+from gpusched.core.policy import Phase as Phase
+from gpusched.core.policy import Policy as Policy
 from gpusched.core.slots import SlotTable
 from gpusched.core.trial import FINAL, Trial, TrialState
 from gpusched.oracles import Done, Job, Oracle, Wait
-
-
-class Phase(enum.StrEnum):
-    CLOSED = "closed"  #: no scheduler works on it
-    RUNNING = "running"
-    PAUSED = "paused"
-    STOPPING = "stopping"  #: nothing new starts; running trials are on their way out
-
-
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """What is done about trials that fail."""
-
-    max_retries: int = 0  #: of a trial that raised or crashed
-    max_consecutive_failed: int = 3  #: neighbours in the order (iteration, bracket, index)
-    max_kills: int = 5  #: times in a row a trial may be killed from outside without training one epoch more
 
 
 class Search:
@@ -55,7 +45,7 @@ class Search:
         self.oracle = oracle
         self.policy = policy or Policy()
         self.phase = Phase.CLOSED
-        self.slots = SlotTable()
+        self.places = Places()
         self.trials: dict[int, Trial] = {}
         self.at = 0.0  #: seconds of running time at the newest event
         self.max_time: float | None = None  #: seconds of running time that this session may come to
@@ -63,12 +53,17 @@ class Search:
         self.finished_jobs = 0
         self.done = False  #: the oracle has nothing more to ask for
         self.ending: Finish | None = None  #: how this session is to end, once nothing runs
+        self._rules = 0
+        self._faults = Ledger()
         self._running: set[int] = set()
-        self._pending: deque[int] = deque()
         self._waiting = False  #: the oracle said Wait, and nothing was told since
         self._failed_in_row: set[int] = set()
 
     # ------------------------------------------------------------------ what views read
+
+    @property
+    def slots(self) -> SlotTable:
+        return self.places.table
 
     @property
     def running(self) -> list[Trial]:
@@ -98,7 +93,12 @@ class Search:
             case SessionClosed():
                 self._close()
             case SlotsChanged():
-                self._change_slots(event)
+                self.places.lay(event)
+                self._seat(self.running)
+            case DeviceFailed():
+                commands += self._quarantine(event.device, event.reason, now=True)
+            case TrialHung():
+                commands += self._hung(event)
             case TimeExpired():
                 commands += self._stop(Finish(reason="max_time is used", code=0), now=False)
             case MaxTimeChanged():
@@ -134,55 +134,71 @@ class Search:
         if event.max_trials != self.oracle.max_trials:
             self.oracle.set_max_trials(event.max_trials)
         self._waiting = self.done = False
-        self._set_slots(event.slots, keep=set(event.adopted))
+        self._rules = event.rules
+        # … and has had the time to mend a device.
+        self._faults = Ledger()
+        self.places.quarantined = {}
+        self.places.lay(event)
+        self._seat([self.trials[i] for i in sorted(self._running & set(event.adopted))])
         for trial_id in sorted(self._running - set(event.adopted)):
             self._requeue(self.trials[trial_id])
 
     def _close(self) -> None:
         self.phase = Phase.CLOSED
 
-    def _set_slots(self, slots: list, keep: set[int]) -> None:  # type: ignore[type-arg]
-        self.slots = SlotTable(slots)
-        self.oracle.slots = len(self.slots)
-        for trial_id in sorted(self._running & keep):
-            trial = self.trials[trial_id]
-            # Where its devices are gone or full it trains on beside the table: nothing new counts on its place.
-            trial.slot = self.slots.take_like(trial_id, trial.devices)
+    def _seat(self, running: list[Trial]) -> None:
+        self.places.seat(running, as_before=self._rules > 0)
+        self.oracle.slots = max(1, len(self.slots)) if self._rules else len(self.slots)
 
-    def _change_slots(self, event: SlotsChanged) -> None:
-        self._set_slots(event.slots, keep=self._running)
+    def _quarantine(self, device: str, reason: str, *, now: bool) -> list[AnyCommand]:
+        """Nothing more runs on this device in this session."""
+        if device in self.places.quarantined:
+            return []
+        self.places.quarantined[device] = reason
+        self._seat(self.running)
+        return [
+            Interrupt(trial=trial.id, attempt=trial.attempt, now=now)
+            for trial in self.running
+            if device in trial.devices
+        ]
 
     # ------------------------------------------------------------------ starting
 
     def _fill(self) -> list[AnyCommand]:
         commands: list[AnyCommand] = []
-        while self.slots.free:
-            trial = self._next()
-            if trial is None:
-                break
+        places = self.places
+        commands += [self._launch(*found) for found in places.alone(lambda: self.running)]
+        commands += [self._launch(*found) for found in places.pending(last=False)]
+        while self.slots.free and (trial := self._next()) is not None:
+            if trial.alone:
+                places.enqueue(trial)
+                commands += [self._launch(*found) for found in places.alone(lambda: self.running)]
+                continue
             slot = self.slots.take(trial.id)
-            if slot is None:  # cannot be: a slot is free
-                break
-            trial.move(TrialState.RUNNING)
-            trial.attempt += 1
-            trial.slot, trial.devices, trial.started_at, trial.pid = slot, self.slots.slots[slot].devices, self.at, None
-            self._running.add(trial.id)
-            job = trial.job
-            commands.append(
-                Launch(
-                    trial=trial.id,
-                    attempt=trial.attempt,
-                    slot=slot,
-                    start_epoch=job.start_epoch,
-                    stop_epoch=job.stop_epoch,
-                    values=job.values,
-                )
-            )
+            assert slot is not None
+            commands.append(self._launch(trial, slot))
+        commands += [self._launch(*found) for found in places.pending(last=True)]
         return commands
 
+    def _launch(self, trial: Trial, slot: int) -> Launch:
+        trial.move(TrialState.RUNNING)
+        trial.attempt += 1
+        trial.where = self.slots.slots[slot]
+        trial.slot, trial.devices, trial.started_at, trial.pid = slot, trial.where.devices, self.at, None
+        trial.was_alone, trial.hung = trial.alone, None
+        self._running.add(trial.id)
+        job = trial.job
+        return Launch(
+            trial=trial.id,
+            attempt=trial.attempt,
+            slot=slot,
+            start_epoch=job.start_epoch,
+            stop_epoch=job.stop_epoch,
+            values=job.values,
+            alone=bool(trial.alone),
+        )
+
     def _next(self) -> Trial | None:
-        if self._pending:
-            return self.trials[self._pending.popleft()]
         while not (self._waiting or self.done):
             answer = self.oracle.ask()
             if isinstance(answer, Wait):
@@ -206,7 +222,8 @@ class Search:
             self.oracle.fail(job)
             return None
         trial.move(TrialState.PENDING)
-        trial.failures = trial.kills = 0
+        trial.failures = trial.kills = trial.hangs = 0
+        trial.died_on.clear()
         return trial
 
     # ------------------------------------------------------------------ ending
@@ -221,7 +238,29 @@ class Search:
             self.oracle.extend(trial.id, event.late, event.values)
         if event.failure is not None:
             trial.failure = event.failure
+        if event.usage is not None:
+            trial.used(event.usage)
         end = End.STOPPED if trial.stop_asked and event.end is not End.COMPLETED else event.end
+        if self._rules:
+            event = as_it_was(trial, msgspec.structs.replace(event, end=end))
+            verdict = self._faults.judge(trial, event, set(self.places.quarantined))
+            commands: list[AnyCommand] = []
+            for device, reason in self._faults.broken().items():
+                commands += self._quarantine(device, f"{reason} ({_why(event)})", now=False)
+            if verdict is not Verdict.USUAL:
+                return commands + self._despite(trial, event, verdict)
+            return commands + self._by_end(trial, event, event.end, progress=progress)
+        return self._by_end(trial, event, end, progress=progress)
+
+    def _despite(self, trial: Trial, event: JobEnded, verdict: Verdict) -> list[AnyCommand]:
+        """It ended for a reason that is not, or not only, its own."""
+        if verdict is not Verdict.LOST:
+            self._requeue(trial)
+            return self._release()
+        trial.failure = event.failure if trial.hangs else too_large(trial, event)
+        return self._fail(trial)
+
+    def _by_end(self, trial: Trial, event: JobEnded, end: End, *, progress: bool) -> list[AnyCommand]:
         match end:
             case End.COMPLETED:
                 trial.move(TrialState.PAUSED)
@@ -257,28 +296,17 @@ class Search:
 
     def _leave_slot(self, trial: Trial) -> None:
         self._running.discard(trial.id)
-        if trial.slot is not None:
-            self.slots.give_back(trial.slot)
-            trial.slot = None
-            self._take_in(trial.devices)
+        self.places.leave(trial, self.running)
         if trial.started_at is not None:
             trial.seconds += max(0.0, self.at - trial.started_at)
         trial.pid = None
-
-    def _take_in(self, devices: tuple[str, ...]) -> None:
-        """A slot has become free: a trial that a lowered cap had left beside the table counts on it now."""
-        if len(self._running) > len(self.slots.taken):
-            for beside in self.running:
-                if beside.slot is None and beside.devices == devices:
-                    beside.slot = self.slots.take_like(beside.id, devices)
-                    return
 
     def _requeue(self, trial: Trial) -> None:
         if trial.id in self._running:
             self._running.discard(trial.id)
             trial.slot = None
         trial.move(TrialState.PENDING)
-        self._pending.append(trial.id)
+        self.places.enqueue(trial)
 
     def _tell(self, trial: Trial, event: JobEnded) -> None:
         names = [objective.name for objective in self.oracle.objectives]
@@ -341,17 +369,29 @@ class Search:
         if trial.state is TrialState.RUNNING:
             return [Interrupt(trial=trial.id, attempt=trial.attempt, now=True)]
         if trial.state is TrialState.PENDING:
-            self._pending.remove(trial.id)
+            self.places.withdraw(trial)
             self._drop(trial, TrialState.STOPPED)
         return []
+
+    def _hung(self, event: TrialHung) -> list[AnyCommand]:
+        trial = self.trials.get(event.trial)
+        if trial is None or trial.id not in self._running or trial.attempt != event.attempt or trial.hung:
+            return []
+        trial.hung = event
+        return [Interrupt(trial=trial.id, attempt=trial.attempt, now=True)]
 
     def _finish(self) -> Finish | None:
         finish = self.ending
         if self.phase is Phase.RUNNING:
-            if self.done and not self._pending:
+            if self.done and not self.places:
                 finish = Finish(reason="complete", code=0)
-            elif not self.slots:
-                finish = Finish(reason="no device is left", code=1)
+            elif not self.slots and not self.places.waiting:
+                why = self.places.without()
+                finish = Finish(reason=f"no device is left{' (' + why + ')' if why else ''}", code=1)
         if finish is not None and finish.code == 0 and not self.completed:
             finish = Finish(reason=f"{finish.reason}, without one completed trial", code=1)
         return finish
+
+
+def _why(event: JobEnded) -> str:
+    return event.failure.message if event.failure is not None else "no reason known"

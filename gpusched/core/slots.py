@@ -6,10 +6,13 @@ several. Where they are and how a process is pinned to them is not known here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from heapq import heappop, heappush
 
 from gpusched.core.events import SlotInfo
+
+#: Devices whose memory differs by less are of one size: boards of a kind report a few megabytes more or less.
+_SAME_SIZE = 0.95
 
 
 class SlotTable:
@@ -20,6 +23,8 @@ class SlotTable:
         self.taken: dict[int, int] = {}  #: slot index → trial
         self._load: dict[str, int] = {}  #: trials on each device
         self._on: dict[str, list[int]] = {}  #: slots that stand on each device
+        self._closed: dict[str, int] = {}  #: device → the trial that is to have it alone
+        self._kept: dict[int, int] = {}  #: trial that waits to be alone → its slot
         self._heap: list[tuple[int, int]] = []  #: (load when pushed, index); out-of-date entries are put right when met
         for slot in self.slots.values():
             for device in slot.devices:
@@ -31,7 +36,18 @@ class SlotTable:
 
     @property
     def free(self) -> int:
-        return len(self.slots) - len(self.taken)
+        """Slots that a trial can be given now."""
+        if not self._closed:
+            return len(self.slots) - len(self.taken)
+        return sum(index not in self.taken and not self._is_closed(slot) for index, slot in self.slots.items())
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """All that slots stand on."""
+        return tuple(self._on)
+
+    def _is_closed(self, slot: SlotInfo) -> bool:
+        return any(device in self._closed for device in slot.devices)
 
     def _weight(self, slot: SlotInfo) -> int:
         # A CPU counts as one device under all its slots: there the load says nothing of where to go next,
@@ -40,24 +56,38 @@ class SlotTable:
             return 0
         return max((self._load.get(device, 0) for device in slot.devices), default=0)
 
-    def take(self, trial: int) -> int | None:
-        """The free slot whose devices are least busy, lowest index first; None where all are taken."""
-        while self._heap:
+    def take(self, trial: int, avoid: Collection[str] = ()) -> int | None:
+        """The free slot whose devices are least busy, lowest index first; None where all are taken.
+
+        Slots on the devices in `avoid` are passed over.
+        """
+        passed: list[tuple[int, int]] = []
+        found = None
+        while self._heap and found is None:
             load, index = heappop(self._heap)
             slot = self.slots.get(index)
-            if slot is None or index in self.taken:
-                continue
+            if slot is None or index in self.taken or self._is_closed(slot):
+                continue  # Slots of a closed device come back when it is opened.
             now = self._weight(slot)
             if now > load:
                 heappush(self._heap, (now, index))
-                continue
-            self._occupy(slot, trial)
-            return index
-        return None
+            elif any(device in avoid for device in slot.devices):
+                passed.append((load, index))
+            else:
+                self._occupy(slot, trial)
+                found = index
+        for entry in passed:
+            heappush(self._heap, entry)
+        return found
 
-    def take_like(self, trial: int, devices: tuple[str, ...]) -> int | None:
+    def beyond(self, devices: Collection[str]) -> bool:
+        """Whether any slot, free or taken, stands on none of these devices."""
+        return any(not any(device in devices for device in slot.devices) for slot in self.slots.values())
+
+    def take_like(self, trial: int, devices: tuple[str, ...], prefer: int | None = None) -> int | None:
         """A free slot on just these devices, for a trial that runs there already; None where there is none."""
-        for index in sorted({i for device in devices for i in self._on.get(device, ())}):
+        there = sorted({i for device in devices for i in self._on.get(device, ())}, key=lambda i: (i != prefer, i))
+        for index in there:
             slot = self.slots[index]
             if index not in self.taken and slot.devices == devices:
                 self._occupy(slot, trial)
@@ -71,12 +101,59 @@ class SlotTable:
 
     def give_back(self, index: int) -> None:
         """The trial in this slot has left it."""
-        del self.taken[index]
+        trial = self.taken.pop(index)
         slot = self.slots[index]
         for device in slot.devices:
             self._load[device] -= 1
         # Under a CPU's slots, only this one has changed what it weighs.
-        near = {index} if slot.devices == ("cpu",) else {i for device in slot.devices for i in self._on[device]}
-        for i in near:
+        self._push({index} if slot.devices == ("cpu",) else {i for device in slot.devices for i in self._on[device]})
+        self.open(trial)
+
+    def _push(self, indices: Iterable[int]) -> None:
+        for i in indices:
             if i not in self.taken:
                 heappush(self._heap, (self._weight(self.slots[i]), i))
+
+    # ------------------------------------------------------------------ a trial alone
+
+    def take_alone(self, trial: int, *, everywhere: bool = False, beside: Collection[str] = ()) -> int | None:
+        """A slot on whose devices (`everywhere`: on any device) no other trial is.
+
+        The largest devices are chosen, of these the least busy. Where others train on them, they are kept for this
+        trial: nothing new starts there, and None is returned until they are empty. `beside` are devices that trials
+        without a slot are on.
+        """
+        if trial not in self._kept:
+            slot = self._emptiest(everywhere)
+            if slot is None:
+                return None
+            self._kept[trial] = slot.index
+            self.close(trial, self.devices if everywhere else slot.devices)
+        slot = self.slots[self._kept[trial]]
+        devices = [device for device, holder in self._closed.items() if holder == trial]
+        if (everywhere and beside) or any(self._load.get(device) or device in beside for device in devices):
+            return None
+        self._occupy(slot, trial)
+        return slot.index
+
+    def _emptiest(self, everywhere: bool) -> SlotInfo | None:
+        if everywhere and self._closed:
+            return None
+        largest = max((slot.total_bytes or 0 for slot in self.slots.values()), default=0)
+        return min(
+            (slot for slot in self.slots.values() if not self._is_closed(slot)),
+            key=lambda slot: ((slot.total_bytes or 0) < _SAME_SIZE * largest, self._weight(slot), slot.index),
+            default=None,
+        )
+
+    def close(self, trial: int, devices: Iterable[str]) -> None:
+        """Nothing else starts on these devices until `open`, or until the trial gives its slot back."""
+        self._closed |= {device: trial for device in devices if device in self._on}
+
+    def open(self, trial: int) -> None:
+        """The devices that were this trial's alone are everybody's again."""
+        self._kept.pop(trial, None)
+        mine = [device for device, holder in self._closed.items() if holder == trial]
+        for device in mine:
+            del self._closed[device]
+        self._push({index for device in mine for index in self._on[device]})

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gpusched.core.outcome import Failure
+from gpusched.core.events import SlotInfo, TrialHung
+from gpusched.core.outcome import Failure, Usage
 from gpusched.errors import GpuschedError
 from gpusched.oracles import Job
 
@@ -20,6 +21,14 @@ class TrialState(enum.StrEnum):
     FAILED = "failed"
     STOPPED = "stopped"  #: by hand; counts as failed
     OVERSIZE = "oversize"  #: its model was larger than max_model_size
+
+
+class Alone(enum.StrEnum):
+    """Whether a trial shares what it runs on."""
+
+    NO = ""
+    DEVICE = "device"  #: no other trial on its GPUs
+    MACHINE = "machine"  #: no other trial at all: memory of the host is everybody's
 
 
 _S = TrialState
@@ -57,12 +66,34 @@ class Trial:
     kills: int = 0  #: in a row without a new epoch
     seconds: float = 0.0  #: slot-seconds used
     stop_asked: bool = False
+    where: SlotInfo | None = None  #: the slot of the newest attempt, as it was then
+    alone: Alone = Alone.NO  #: how it is to be launched
+    was_alone: Alone = Alone.NO  #: how the newest attempt was launched
+    died_on: set[str] = field(default_factory=set)  #: devices it died on in a way that may be theirs
+    hung: TrialHung | None = None  #: of its newest attempt
+    hangs: int = 0  #: of this job
+    gpu_seconds: float | None = None  #: over all attempts; None where no GPU was seen to be used
+    gpu_peak_bytes: int | None = None
+    gpu_busy_seconds: float = 0.0  #: gpu_seconds weighted by the GPUs' utilisation
     failure: Failure | None = None  #: of the newest attempt that did not go well
     moves: list[str] = field(default_factory=list)  #: the last few, for error messages
 
     @property
     def values(self) -> dict[str, Any]:
         return self.job.values
+
+    @property
+    def gpu_utilisation(self) -> float | None:
+        """Mean over the GPU-seconds it used, 0 … 1; None where nothing is known."""
+        return round(self.gpu_busy_seconds / self.gpu_seconds, 4) if self.gpu_seconds else None
+
+    def used(self, usage: Usage) -> None:
+        """Adds an attempt's accounts."""
+        if usage.gpu_seconds is not None:
+            self.gpu_seconds = round((self.gpu_seconds or 0.0) + usage.gpu_seconds, 3)
+            self.gpu_busy_seconds += usage.gpu_seconds * (usage.gpu_utilisation or 0.0)
+        if usage.gpu_peak_bytes is not None:
+            self.gpu_peak_bytes = max(self.gpu_peak_bytes or 0, usage.gpu_peak_bytes)
 
     def move(self, state: TrialState) -> None:
         """Raises IllegalMove with the trial's history where the table does not allow it."""

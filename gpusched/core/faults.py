@@ -1,0 +1,130 @@
+"""Whose fault it was that an attempt died: the trial's, its device's, or a want of memory.
+
+Pure, and a function of the events: what it knows is rebuilt by replaying the journal. A device is
+to blame when two trials in a row died on it; a trial is to blame when it died on two devices.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from gpusched.core.events import JobEnded
+from gpusched.core.outcome import End, Failure
+from gpusched.core.trial import Alone, Trial
+
+#: Kinds of failures: of a GPU's memory by exception, of the host's by exception or by the kernel's OOM killer.
+OUT_OF_GPU_MEMORY = "ResourceExhaustedError"
+OUT_OF_HOST_MEMORY = frozenset({"MemoryError", "OOMKilled"})
+#: The framework sees no GPU, or the driver says that this one does not work.
+NO_GPU, DEVICE_ERROR = "NoGPU", "DeviceError"
+#: How an attempt ends when it is its device that is broken, though it may also be the trial.
+_DEATHS = frozenset({"signal", "hang", NO_GPU, DEVICE_ERROR})
+
+_TRIALS_IN_ROW = 2
+
+
+class Verdict(enum.Enum):
+    USUAL = enum.auto()  #: what its end says is what it is
+    AGAIN = enum.auto()  #: no fault of the trial's: it goes on from its checkpoint, elsewhere if that can be
+    ALONE = enum.auto()  #: again, with memory that is shared with nobody
+    LOST = enum.auto()  #: it fails, whatever retries it has left
+
+
+class Ledger:
+    """Deaths by device."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[int]] = {}  #: device → trials that died on it since one last ended well there
+        self._sound: set[str] = set()  #: devices on which a trial has ended well
+
+    def judge(self, trial: Trial, event: JobEnded, quarantined: set[str]) -> Verdict:
+        """Of an attempt that has just ended; `event` says in which way."""
+        kind = event.failure.kind if event.failure is not None else ""
+        devices = [device for device in trial.devices if device != "cpu"]
+        if event.end is End.COMPLETED:
+            self._sound.update(devices)
+            for device in devices:
+                self._rows.pop(device, None)
+            return Verdict.USUAL
+        if kind == "hang":
+            trial.hangs += 1
+        if event.end in (End.STOPPED, End.OVERSIZE, End.INTERRUPTED):
+            return Verdict.USUAL
+        if not quarantined.isdisjoint(devices) and (event.end is not End.FATAL or kind == NO_GPU):
+            return Verdict.AGAIN
+        if kind == OUT_OF_GPU_MEMORY or kind in OUT_OF_HOST_MEMORY:
+            return _short_of_memory(trial, host=kind in OUT_OF_HOST_MEMORY or not devices)
+        if kind == "hang":
+            self._died(trial, devices)
+            return Verdict.AGAIN if trial.hangs == 1 else Verdict.LOST
+        if kind not in _DEATHS or not devices:
+            return Verdict.USUAL
+        if kind == NO_GPU and self._sound <= set(devices):
+            return Verdict.USUAL  # No GPU has ever been seen: the framework is to blame, and another slot no help.
+        return Verdict.AGAIN if self._died(trial, devices) else Verdict.USUAL
+
+    def _died(self, trial: Trial, devices: list[str]) -> bool:
+        """Whether the device may be to blame."""
+        before = set(trial.died_on)
+        trial.died_on.update(devices)
+        if before:
+            # Here again, or here too: wherever it runs it dies.
+            for row in self._rows.values():
+                if trial.id in row:
+                    row.remove(trial.id)
+            return False
+        for device in devices:
+            row = self._rows.setdefault(device, [])
+            if trial.id not in row:
+                row.append(trial.id)
+        return True
+
+    def broken(self) -> dict[str, str]:
+        """Devices that killed two trials in a row, with that reason; told once."""
+        found = {device: row for device, row in self._rows.items() if len(row) >= _TRIALS_IN_ROW}
+        for device in found:
+            del self._rows[device]
+        return {
+            device: f"trials {' and '.join(map(str, row))} died on it, one after the other"
+            for device, row in found.items()
+        }
+
+
+def as_it_was(trial: Trial, event: JobEnded) -> JobEnded:
+    """The end of an attempt that was ended because it hung is that it hung."""
+    if trial.hung is None or event.end in (End.COMPLETED, End.STOPPED):
+        return event
+    failure = Failure(kind="hang", message=trial.hung.reason)
+    trial.failure = failure
+    return msgspec.structs.replace(event, end=End.KILLED, failure=failure)
+
+
+def _short_of_memory(trial: Trial, *, host: bool) -> Verdict:
+    wanted = Alone.MACHINE if host else Alone.DEVICE
+    if trial.was_alone is Alone.MACHINE or trial.was_alone is wanted:
+        return Verdict.LOST
+    trial.alone = wanted
+    return Verdict.ALONE
+
+
+def too_large(trial: Trial, event: JobEnded) -> Failure:
+    """Why a trial failed that ran out of memory alone: its need, and what there was."""
+    failure = event.failure or Failure(kind=OUT_OF_GPU_MEMORY, message="out of memory")
+    usage, where = event.usage, trial.where
+    on_gpu = failure.kind == OUT_OF_GPU_MEMORY and trial.devices != ("cpu",)
+    peak = (usage.gpu_peak_bytes if on_gpu else usage.peak_bytes) if usage is not None else None
+    size = f" of {gib(where.total_bytes)}" if on_gpu and where is not None and where.total_bytes else ""
+    place = f"{where.label or 'its GPU'}{size}" if on_gpu and where is not None else "this machine"
+    held = f"it held {gib(peak)} and wanted more" if peak else "how much it needs is not known"
+    return Failure(
+        kind=failure.kind,
+        message=f"needs more memory than {place} has, alone on it too; {held} ({failure.message})",
+        traceback=failure.traceback,
+    )
+
+
+def gib(count: int) -> str:
+    """Bytes for people."""
+    return f"{count / 2**30:.1f} GiB"
