@@ -32,6 +32,20 @@ class Duration(click.ParamType[float]):
         return seconds
 
 
+class PerGpu(click.ParamType[int | str]):
+    """How many trials share a GPU: a number, or "auto"."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        text = str(value).strip().lower()
+        if text == "auto":
+            return text
+        if not text.isdecimal() or int(text) < 1:
+            self.fail(f"{value!r} is not possible: give a number of at least 1, or auto", param, ctx)
+        return int(text)
+
+
 class RunArgument(click.ParamType[RunDir]):
     """A run directory by path, or by name under runs/."""
 

@@ -33,6 +33,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     peak_bytes: int | None = None  #: largest resident memory of the process
     cpu_seconds: float | None = None
     wall_seconds: float | None = None
-    gpu_seconds: float | None = None
-    gpu_peak_bytes: int | None = None
-    gpu_utilisation: float | None = None  #: mean, 0 … 1
+    gpu_seconds: float | None = None  #: summed over its GPUs; one that n trials share counts 1/n to each
+    gpu_peak_bytes: int | None = None  #: on one GPU, by the driver's samples
+    gpu_utilisation: float | None = None  #: mean of its GPUs', 0 … 1
+    gpu_share: int | None = None  #: trials that were on its GPU at once, itself included, at most

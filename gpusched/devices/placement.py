@@ -6,7 +6,7 @@ it may be used. Who runs in a slot, and when, is not its business.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal, get_args
 
 import msgspec
@@ -33,6 +33,7 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
     cores: tuple[int, ...]  #: logical CPUs for sched_setaffinity; empty: not pinned
     share: int = 1  #: trials at once on these devices
     memory_limit_bytes: int | None = None  #: on each of its GPUs, where several trials share one
+    total_bytes: int | None = None  #: memory of its smallest GPU
     label: str = ""
 
 
@@ -57,41 +58,58 @@ def slots_for(
 def place(
     inventory: Inventory,
     gpus: str | int | Iterable[str | int] | None = "all",
-    per_gpu: int = 1,
+    per_gpu: int | Mapping[str, int] = 1,
     gpus_per_trial: int = 1,
     cpu_slots: int | None = None,
     own_pids: Collection[int] = (),
+    without: Collection[str] = (),
 ) -> Placement:
     """Lay slots over the devices.
 
     Numbers run breadth first, the freest GPU first: filling slots in ascending order gives every GPU a
-    trial before one gets its second. Raising `per_gpu` on the same inventory appends slots and moves
-    none. `own_pids` are processes whose memory is ours to reckon with. Raises UsageError for what
-    cannot be: an unknown GPU, a count below one, groups larger than the machine, only broken GPUs.
+    trial before one gets its second. Raising `per_gpu` (trials on a GPU; by UUID, where they differ) on the
+    same inventory appends slots and moves none. `own_pids` are processes whose memory is ours to reckon
+    with. GPUs in `without` get no slot; the others' keep their number, cores and order, unless several
+    GPUs make a slot, which are then grouped anew. Raises UsageError for what cannot be: an unknown GPU,
+    a count below one, groups larger than the machine, only broken GPUs.
     """
-    _whole("per_gpu", per_gpu)
+    if isinstance(per_gpu, int):
+        _whole("per_gpu", per_gpu)
     _whole("gpus_per_trial", gpus_per_trial)
     chosen = select(inventory.gpus, gpus, why_none="; ".join(inventory.notes))
     if not chosen:
         if gpus_per_trial > 1:
             raise UsageError(f"gpus_per_trial={gpus_per_trial}, but no GPU is in use here")
         return _on_cpu(inventory.cpu, cpu_slots)
+    if gpus_per_trial > 1 and without:
+        chosen = tuple(gpu for gpu in chosen if gpu.uuid not in without)
+        if len(chosen) < gpus_per_trial:
+            return Placement(slots=(), notes=(f"gpus_per_trial={gpus_per_trial}: {len(chosen)} GPUs are there now",))
     groups, notes = _groups(chosen, gpus_per_trial)
-    if per_gpu > 1 and any(gpu.exclusive for gpu in chosen):
+    caps = [_cap(group, per_gpu) for group in groups]
+    asked = per_gpu if isinstance(per_gpu, int) else max(per_gpu.values(), default=1)
+    if asked > 1 and any(gpu.exclusive for gpu in chosen):
         labels = ", ".join(gpu.label for gpu in chosen if gpu.exclusive)
-        notes.append(f"per_gpu={per_gpu}: GPU {labels} is in compute mode Exclusive_Process and takes one trial")
+        notes.append(f"per_gpu={asked}: GPU {labels} is in compute mode Exclusive_Process and takes one trial")
     places = [
-        (group, turn)
-        for turn in range(per_gpu)
-        for group in groups
-        if turn == 0 or not any(gpu.exclusive for gpu in group)
+        (group, turn, cap)
+        for turn in range(max(caps, default=0))
+        for group, cap in zip(groups, caps, strict=True)
+        if turn < cap
     ]
-    cores = _near(inventory.cpu, [group for group, _ in places])
+    cores = _near(inventory.cpu, [group for group, _, _ in places])
     slots = tuple(
-        _gpu_slot(index, group, turn, 1 if any(gpu.exclusive for gpu in group) else per_gpu, cores[index], own_pids)
-        for index, (group, turn) in enumerate(places)
+        _gpu_slot(index, group, turn, cap, cores[index], own_pids)
+        for index, (group, turn, cap) in enumerate(places)
+        if not any(gpu.uuid in without for gpu in group)
     )
     return Placement(slots=slots, notes=tuple(notes))
+
+
+def _cap(group: tuple[Gpu, ...], per_gpu: int | Mapping[str, int]) -> int:
+    if any(gpu.exclusive for gpu in group):
+        return 1
+    return per_gpu if isinstance(per_gpu, int) else min(max(1, per_gpu.get(gpu.uuid, 1)) for gpu in group)
 
 
 def usable(gpu: Gpu, own_pids: Collection[int], policy: BusyPolicy) -> str | None:
@@ -187,6 +205,7 @@ def _gpu_slot(
         cores=cores,
         share=share,
         memory_limit_bytes=min((limit for limit in limits if limit is not None), default=None),
+        total_bytes=min((gpu.total_bytes for gpu in group if gpu.total_bytes is not None), default=None),
         label="gpu " + "+".join(gpu.label for gpu in group) + (f" #{turn + 1}" if share > 1 else ""),
     )
 

@@ -17,7 +17,6 @@ import msgspec
 from gpusched.core.events import MaxTimeChanged, PauseAsked, ResumeAsked, StopAsked, TrialStopAsked
 from gpusched.core.search import Phase
 from gpusched.core.trial import FINAL
-from gpusched.devices import CPU_DEVICE
 from gpusched.errors import GpuschedError, UsageError
 from gpusched.storage.rundir import RunDir
 from gpusched.system.sockets import listen
@@ -118,7 +117,7 @@ def _set(order: Order, scheduler: Scheduler) -> str:
     if order.max_time is not None and not 0 < order.max_time < math.inf:
         raise UsageError(f"max_time: {order.max_time!r} is not possible; give a positive number of seconds")
     if order.per_gpu is not None:
-        if not any(slot.devices != (CPU_DEVICE,) for slot in scheduler.search.slots.slots.values()):
+        if not scheduler.on_gpus:
             raise UsageError(
                 "per_gpu: no GPU is in use here; --cpu-slots of the next `gpusched run` sets the CPU's slots"
             )

@@ -78,7 +78,8 @@ async def forecast(source: Load, *, calibrate: bool) -> Forecast:
     try:
         settings = msgspec.convert((await launcher.loaded()).settings, Settings)
         machine = await asyncio.to_thread(inventory)
-        placement = place(machine, settings.gpus, settings.per_gpu, settings.gpus_per_trial, settings.cpu_slots)
+        per_gpu = 1 if isinstance(settings.per_gpu, str) else settings.per_gpu
+        placement = place(machine, settings.gpus, per_gpu, settings.gpus_per_trial, settings.cpu_slots)
         await launcher.ready()
         record = resume.record_of(settings, (await launcher.discover()).space)
         oracle = build_oracle(record)
@@ -159,6 +160,7 @@ def _short(run: RunDir, record: SearchRecord, job: Job, slot: Slot) -> JobSpec:
         env=slot.env,
         cores=slot.cores,
         memory_limit_bytes=slot.memory_limit_bytes,
+        gpu_bytes=slot.total_bytes,
         share=slot.share,
         space=record.space,
     )

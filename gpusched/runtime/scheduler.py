@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -23,14 +24,14 @@ from gpusched.core.events import (
     MaxTimeChanged,
     SessionClosed,
     SessionOpened,
-    SlotInfo,
     SlotsChanged,
     TimeExpired,
 )
-from gpusched.core.search import Phase
+from gpusched.core.search import RULES, Phase
 from gpusched.devices import Slot
 from gpusched.engines.base import Engine
 from gpusched.runtime.keeper import Keeper
+from gpusched.runtime.machine.layout import Laid, Layout
 from gpusched.runtime.reader import Run
 from gpusched.runtime.view import View
 from gpusched.storage.journal import Journal, JournalError
@@ -53,18 +54,21 @@ class Scheduler:
         max_time: float | None,
         keep: int,
         checkpoint_every: str,
-        slots_at: Callable[[int], Sequence[Slot]],
+        layout: Layout,
     ) -> None:
         self.run, self.search = run, run.search
         self.view = view
         self._journal = journal
         self._engine: Engine | None = None
-        self._slots: dict[int, Slot] = {}
+        self.slots: dict[int, Slot] = {}  #: as the newest event that the search has handled says
+        self._laid: deque[Laid] = deque()  #: those of events that it has not handled yet
+        self._told: set[str] = set()  #: lines about the slots that people know
+        self.noted: Callable[[AnyEvent], None] | None = None  #: is told of every event, once it was acted upon
         self._events: asyncio.Queue[AnyEvent] = asyncio.Queue()
         self._keeper = Keeper(run, keep)
         self._max_trials, self._max_time = max_trials, max_time
         self._checkpoint_every = checkpoint_every
-        self._slots_at = slots_at  #: the slots of this machine, by the cap of trials per GPU
+        self._layout = layout
         self._base = self.search.at
         self._began = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
@@ -79,7 +83,7 @@ class Scheduler:
         """Seconds the search has run, over all its sessions."""
         return round(self._base + time.monotonic() - self._began, 6)
 
-    async def work(self, engine: Engine, slots: Sequence[Slot]) -> Finish:
+    async def work(self, engine: Engine) -> Finish:
         """Adopts what earlier sessions left, then runs the search to its end or the session's.
 
         Raises JournalError where the disk does not take the journal any more.
@@ -92,12 +96,16 @@ class Scheduler:
         before = self._waiting_events()
         jobs = [event for event in before if isinstance(event, JobStarted | JobEnded)]
         await self._take(jobs)
-        self._slots = {slot.index: slot for slot in slots}
+        laid = self._layout.lay(self.pids)
+        self._laid.append(laid)
         opened = SessionOpened(
             at=0,
             wall=time.time(),
             pid=os.getpid(),
-            slots=slot_infos(slots),
+            slots=laid.infos(),
+            waiting=laid.waiting,
+            notes=laid.notes,
+            rules=RULES,
             adopted=sorted(adopted & {trial.id for trial in self.search.running}),
             max_trials=self._max_trials,
             max_time=self._max_time,
@@ -116,11 +124,20 @@ class Scheduler:
 
     def change_cap(self, per_gpu: int) -> int:
         """Other slots from now on; returns how many. Raises UsageError where there can be none."""
-        slots = self._slots_at(per_gpu)
-        # A launch that was decided before this is handled still finds its slot.
-        self._slots |= {slot.index: slot for slot in slots}
-        self.post(SlotsChanged(at=0, slots=slot_infos(slots)))
-        return len(slots)
+        self._layout.sharing.ask(per_gpu)
+        return self.relay()
+
+    def relay(self) -> int:
+        """Lays the slots anew over the devices as they are now; returns how many there are."""
+        laid = self._layout.lay(self.pids)
+        self._laid.append(laid)
+        self.post(SlotsChanged(at=0, slots=laid.infos(), waiting=laid.waiting, notes=laid.notes))
+        return len(laid.slots)
+
+    @property
+    def on_gpus(self) -> bool:
+        """Whether GPUs are asked for, were they all busy or broken now."""
+        return bool(self._layout.gpus)
 
     @property
     def pids(self) -> list[int]:
@@ -150,17 +167,26 @@ class Scheduler:
         lines: list[AnyEvent | AnyCommand] = []
         commands: list[AnyCommand] = []
         seen: list[tuple[AnyEvent, list[AnyCommand]]] = []
+        specs: dict[tuple[int, int], JobSpec] = {}
         for event in events:
             stamped = msgspec.structs.replace(event, at=self.now())
             decided = self.search.handle(stamped)
+            if isinstance(event, SessionOpened | SlotsChanged):
+                self.slots = {slot.index: slot for slot in self._laid.popleft().slots}
+            # Now: a later event of the same breath may lay the slots anew.
+            specs |= {
+                (each.trial, each.attempt): self._spec(each.trial) for each in decided if isinstance(each, Launch)
+            }
             lines += [stamped, *(command for command in decided if not isinstance(command, Finish))]
             commands += decided
             seen.append((stamped, decided))
         await self._write(lines)
-        finish = await self._perform(commands)
+        finish = await self._perform(commands, specs)
         for event, decided in seen:
             self.run.note(event, decided)
             self.view.event(event, decided, self.search)
+            if isinstance(event, SessionOpened | SlotsChanged):
+                self._tell([*event.waiting, *event.notes])
         assert self._engine is not None
         for event, _ in seen:
             if isinstance(event, SessionOpened | MaxTimeChanged):
@@ -168,7 +194,15 @@ class Scheduler:
             elif isinstance(event, JobEnded):
                 await self._engine.acknowledge(event.trial, event.attempt)
                 self._keeper.ended(event)
+            if self.noted is not None:
+                self.noted(event)
         return finish
+
+    def _tell(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            if line not in self._told:
+                self.view.message(line)
+        self._told = set(lines)
 
     async def _write(self, lines: Sequence[AnyEvent | AnyCommand]) -> None:
         # Nothing follows from a pid: what is written of it may be lost with the power.
@@ -180,13 +214,13 @@ class Scheduler:
             await asyncio.wait({writing})  # The thread is not to write into what is closed meanwhile.
             raise
 
-    async def _perform(self, commands: Sequence[AnyCommand]) -> Finish | None:
+    async def _perform(self, commands: Sequence[AnyCommand], specs: Mapping[tuple[int, int], JobSpec]) -> Finish | None:
         assert self._engine is not None
         finish = None
         for command in commands:
             match command:
                 case Launch():
-                    await self._launch(command)
+                    await self._launch(command, specs[command.trial, command.attempt])
                 case Interrupt():
                     await self._engine.interrupt(command.trial, command.attempt, now=command.now)
                 case Release():
@@ -197,7 +231,7 @@ class Scheduler:
 
     # ------------------------------------------------------------------ launching
 
-    async def _launch(self, launch: Launch) -> None:
+    async def _launch(self, launch: Launch, spec: JobSpec) -> None:
         assert self._engine is not None
         folder = self.run.dir.trial(launch.trial)
         if launch.attempt == 1 or not _written(folder.record):
@@ -217,11 +251,12 @@ class Scheduler:
                 raise JournalError(
                     f"{folder.path}: cannot be written ({error.strerror}); make room and go on"
                 ) from error
-        await self._engine.launch(self._spec(launch.trial))
+        await self._engine.launch(spec)
 
     def _spec(self, trial_id: int) -> JobSpec:
         trial = self.search.trials[trial_id]
-        slot = self._slots.get(trial.slot) if trial.slot is not None else None
+        slot = self.slots.get(trial.slot) if trial.slot is not None else None
+        shared = slot is not None and not trial.was_alone
         return JobSpec(
             run=str(self.run.dir.path),
             trial=trial.id,
@@ -233,8 +268,9 @@ class Scheduler:
             slot=slot.index if slot else 0,
             env=slot.env if slot else {},
             cores=slot.cores if slot else (),
-            memory_limit_bytes=slot.memory_limit_bytes if slot else None,
-            share=slot.share if slot else 1,
+            memory_limit_bytes=slot.memory_limit_bytes if slot and shared else None,
+            gpu_bytes=slot.total_bytes if slot else None,
+            share=slot.share if slot and shared else 1,
             checkpoint_every=self._checkpoint_every,
             space=self.run.space_config(),
         )
@@ -245,10 +281,6 @@ def _written(path: Path) -> bool:
         return path.stat().st_size > 0
     except OSError:
         return False
-
-
-def slot_infos(slots: Sequence[Slot]) -> list[SlotInfo]:
-    return [SlotInfo(index=slot.index, devices=slot.devices, label=slot.label) for slot in slots]
 
 
 def version() -> str:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,17 @@ import msgspec
 
 from gpusched.core.commands import Finish
 from gpusched.core.events import StopAsked
-from gpusched.devices import Inventory, Slot, inventory, place
+from gpusched.devices import Inventory, Nvml, NvmlMissing, inventory
+from gpusched.devices.sharing import Sharing
 from gpusched.engines.local import LocalEngine
 from gpusched.errors import UsageError
 from gpusched.launcher.client import LauncherClient
 from gpusched.launcher.protocol import Load
 from gpusched.runtime import resume
 from gpusched.runtime.control import serve_control
+from gpusched.runtime.machine.layout import Layout
+from gpusched.runtime.machine.signs import SILENT_SECONDS, Signs
+from gpusched.runtime.machine.watch import LOOK_SECONDS, Watch, own_gpus
 from gpusched.runtime.reader import Run
 from gpusched.runtime.scheduler import Scheduler
 from gpusched.runtime.signals import heed_signals, redirect
@@ -37,6 +41,8 @@ SHELL_OPTIONS = {"run", "fresh", "launch"}
 
 #: How long a forked trial may be silent before it counts as hanging, for machines that are much slower or faster.
 _FIRST_SIGN = "GPUSCHED_FIRST_SIGN_SECONDS"
+#: How often GPUs and trials are looked at, and how long a process may be stopped or stuck in the kernel.
+_LOOK, _SILENT = "GPUSCHED_LOOK_SECONDS", "GPUSCHED_SILENT_SECONDS"
 
 
 class Session:
@@ -112,7 +118,8 @@ class Session:
             if settings.engine != "local":
                 raise UsageError(f"engine: {settings.engine!r} is not there yet; use engine='local'")
             machine = await looking
-            placement = place(machine, settings.gpus, settings.per_gpu, settings.gpus_per_trial, settings.cpu_slots)
+            # Now: what cannot be is said before anything of a run is touched.
+            Layout(machine, settings, Sharing(settings.per_gpu)).lay()
             run = claim(settings, self._options)
             lock = RunLock(run.lock)
             self._run_dir = run
@@ -128,26 +135,32 @@ class Session:
             # From here on a command that names no run means this one: it has a search.json.
             remember(run)
             self._view.started(run)
-            notes = placement.notes if settings.gpus == "none" else (*machine.notes, *placement.notes)
+            notes = () if settings.gpus == "none" else machine.notes
             for note in (*notes, *([ready.notice] if ready.notice else []), *warnings):
                 self._view.message(note)
-            return await self._search(run, launcher, settings, machine, placement.slots)
+            return await self._search(run, launcher, settings, machine)
         finally:
             await launcher.close()
             if lock is not None:
                 lock.release()
 
     async def _search(
-        self, run_dir: RunDir, launcher: LauncherClient, settings: Settings, machine: Inventory, slots: Sequence[Slot]
+        self, run_dir: RunDir, launcher: LauncherClient, settings: Settings, machine: Inventory
     ) -> Finish:
         journal = Journal(run_dir.journal)
-        engine = view = None
+        engine = None
         try:
             if journal.cut:
                 self._view.message(
                     f"{journal.path}: a crash tore its last line, which is dropped: that event is found anew"
                 )
             run = await asyncio.to_thread(Run, run_dir)
+            sharing = Sharing(settings.per_gpu)
+            for event in run.events:
+                sharing.learn(event)
+            layout = Layout(machine, settings, sharing)
+            pids = [trial.pid for trial in run.search.running if trial.pid is not None]
+            layout.judge(machine.gpus, own_gpus(machine.gpus, pids), first=True)
             scheduler = self._scheduler = Scheduler(
                 run,
                 journal,
@@ -156,20 +169,22 @@ class Session:
                 max_time=settings.max_time,
                 keep=settings.keep,
                 checkpoint_every=settings.checkpoint_every,
-                slots_at=lambda cap: (
-                    place(
-                        machine, settings.gpus, cap, settings.gpus_per_trial, settings.cpu_slots, scheduler.pids
-                    ).slots
-                ),
+                layout=layout,
             )
-            engine = LocalEngine(run_dir, launcher, scheduler.post, lambda: self._another(run_dir))
-            async with serve_control(run_dir, scheduler):
-                view = asyncio.create_task(self._show(run), name="view")
-                return await scheduler.work(engine, slots)
+            with _driver(layout) as nvml:
+                signs = Signs(settings.trial_timeout, seconds_from(_SILENT, SILENT_SECONDS))
+                watch = Watch(scheduler, layout, nvml, signs, seconds_from(_LOOK, LOOK_SECONDS))
+                scheduler.noted = watch.noted
+                engine = LocalEngine(run_dir, launcher, watch.report, lambda: self._another(run_dir))
+                async with serve_control(run_dir, scheduler):
+                    view = asyncio.create_task(self._show(run), name="view")
+                    looking = asyncio.create_task(watch.run(), name="watch")
+                    try:
+                        return await scheduler.work(engine)
+                    finally:
+                        await _end(looking, view)
+                        await watch.close()
         finally:
-            if view is not None:
-                view.cancel()
-                await asyncio.wait({view})
             if engine is not None:
                 await engine.close()
             journal.close()
@@ -190,6 +205,36 @@ class Session:
             await launcher.close()
             raise
         return launcher
+
+
+@contextlib.contextmanager
+def _driver(layout: Layout) -> Iterator[Nvml | None]:
+    """A conversation with the driver for as long as the search runs; None without a GPU to talk about."""
+    if not layout.gpus:
+        yield None
+        return
+    try:
+        nvml = Nvml().__enter__()
+    except NvmlMissing as missing:
+        log.warning("the driver is gone: %s", missing)
+        yield None
+        return
+    try:
+        nvml.gpus()  # From now on it knows them, were they lost.
+        yield nvml
+    finally:
+        nvml.__exit__(None, None, None)
+
+
+async def _end(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+def seconds_from(name: str, otherwise: float) -> float:
+    """An environment variable's, or what holds without it."""
+    return positive_seconds(name, os.environ[name]) if name in os.environ else otherwise
 
 
 def positive_seconds(name: str, text: str) -> float:

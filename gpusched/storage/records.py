@@ -35,6 +35,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     env: dict[str, str] = {}
     cores: tuple[int, ...] = ()  #: empty: not pinned
     memory_limit_bytes: int | None = None  #: GPU memory this trial may take where several share one
+    gpu_bytes: int | None = None  #: memory of the smallest of its GPUs
     share: int = 1  #: trials at once on this GPU
     checkpoint_every: str = "rung"  #: "rung" or "epoch"
     space: dict[str, Any] = {}  #: HyperParameters.get_config()

@@ -40,9 +40,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     directory: str
     project_name: str
     gpus: str | list[str]
-    per_gpu: int
+    per_gpu: int | str  #: a number, or "auto"
     gpus_per_trial: int
     cpu_slots: int | None
+    busy: str = "wait"
+    trial_timeout: float | None = None  #: seconds without an epoch
     max_trials: int | None
     max_time: float | None  #: seconds
     overwrite: bool
@@ -92,9 +94,11 @@ class Asked:
     project_name: str | None = None
     overwrite: bool = False
     gpus: Any = "all"
-    per_gpu: int = 1
+    per_gpu: int | str = 1
     gpus_per_trial: int = 1
     cpu_slots: int | None = None
+    busy: str = "wait"
+    trial_timeout: float | str | None = None
     max_time: float | str | None = None
     engine: str = "local"
     keep: int = 10
@@ -114,16 +118,19 @@ class Asked:
         whole("max_consecutive_failed_trials", self.max_consecutive_failed_trials, 1)
         whole("max_model_size", self.max_model_size, 1, none=True)
         whole("executions_per_trial", self.executions_per_trial, 1)
-        whole("per_gpu", self.per_gpu, 1)
+        if self.per_gpu != "auto":
+            whole("per_gpu", self.per_gpu, 1)
         whole("gpus_per_trial", self.gpus_per_trial, 1)
         whole("cpu_slots", self.cpu_slots, 1, none=True)
         whole("keep", self.keep, 0)
         positive("alpha", self.alpha)
         positive("beta", self.beta)
+        one_of("busy", self.busy, ("wait", "skip", "share"))
         one_of("sampler", self.sampler, (None, "random", "model"))
         one_of("engine", self.engine, ("local", "ray"))
         one_of("checkpoint_every", self.checkpoint_every, ("rung", "epoch"))
         self.max_time = seconds(self.max_time)
+        self.trial_timeout = seconds(self.trial_timeout, "trial_timeout")
         self.directory = _path("directory", self.directory)
         self.project_name = _path("project_name", self.project_name)
         if self.project_name in (".", ".."):
@@ -161,7 +168,7 @@ def one_of(name: str, value: Any, possible: tuple[Any, ...]) -> None:
         raise UsageError(f"{name}: {value!r} is unknown; choose one of {', '.join(p for p in possible if p)}")
 
 
-def seconds(value: Any) -> float | None:
+def seconds(value: Any, name: str = "max_time") -> float | None:
     """A span of time in seconds: of a number, or of text like "90", "30m", "2h", "1h30m"."""
     if value is None:
         return None
@@ -174,7 +181,7 @@ def seconds(value: Any) -> float | None:
         if parts and re.fullmatch(r"(?:\d+(?:\.\d+)?\s*(?:min|[smhd]?)\s*)+", text):
             found = sum(float(number) * _UNITS[unit] for number, unit in parts)
     if found is None or not 0 < found < math.inf:
-        raise UsageError(f'max_time: {value!r} is not a span of time; give seconds, or text like "30m" or "2h"')
+        raise UsageError(f'{name}: {value!r} is not a span of time; give seconds, or text like "30m" or "2h"')
     return found
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 COMMON = (
     *("train", "max_epochs", "max_trials", "max_model_size", "optimizer", "loss", "metrics", "distribution_strategy"),
     *("directory", "project_name", "overwrite", "executions_per_trial", "gpus", "per_gpu", "gpus_per_trial"),
-    *("cpu_slots", "max_time", "engine", "sampler", "keep", "checkpoint_every"),
+    *("cpu_slots", "busy", "max_time", "trial_timeout", "engine", "sampler", "keep", "checkpoint_every"),
 )
 #: Of Keras Tuner: taken, and without meaning here.
 _IGNORED = ("logger", "tuner_id")
@@ -56,10 +56,12 @@ class Tuner:
         optimizer, loss, metrics: in the place of those the model was compiled with.
         distribution_strategy: "mirrored", "data_parallel", or a function that makes a tf.distribute.Strategy.
         gpus: "all", "none", or indices and UUIDs.
-        per_gpu: trials at once on one GPU.
+        per_gpu: trials at once on one GPU; "auto": as many as fit its memory, by what trials turn out to need.
         gpus_per_trial: GPUs of one trial.
         cpu_slots: where there is no GPU: trials at once; one for each physical core where it is not given.
+        busy: what to do about GPUs that others compute on: "wait", "skip" or "share".
         max_time: seconds of running, or text like "2h".
+        trial_timeout: a trial that reports no epoch for so long is ended, and tried once more; as max_time.
         engine: "local" or "ray".
         keep: so many best trials keep their checkpoints.
         checkpoint_every: "rung" or "epoch".

@@ -35,6 +35,7 @@ def test_slot_of_a_gpu():
         devices=("GPU-0",),
         env={"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "GPU-0", "GPUSCHED_SLOT": "0"},
         cores=tuple(range(16)),
+        total_bytes=24 * GIB,
         label="gpu 0",
     )
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from gpusched.cli.options import Duration
+from gpusched.cli.options import Duration, PerGpu
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,9 +30,17 @@ _OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--seed", type=int, metavar="N", help="Of all random draws."),
     click.option("--sampler", type=click.Choice(["random", "model"]), help="Where new trials' values come from."),
     click.option("--gpus", metavar="LIST", help="all, none, or indices and UUIDs with commas."),
-    click.option("--per-gpu", type=_WHOLE, metavar="N", help="Trials at once on one GPU."),
+    click.option(
+        "--per-gpu", type=PerGpu(), metavar="N|auto", help="Trials at once on one GPU; auto: as many as fit its memory."
+    ),
     click.option("--gpus-per-trial", type=_WHOLE, metavar="N", help="GPUs that one trial gets."),
     click.option("--cpu-slots", type=_WHOLE, metavar="N", help="Trials at once where there is no GPU."),
+    click.option(
+        "--busy", type=click.Choice(["wait", "skip", "share"]), help="What to do about GPUs that others compute on."
+    ),
+    click.option(
+        "--trial-timeout", type=Duration(), metavar="TIME", help="End a trial that reports no epoch for so long."
+    ),
     click.option("--run", metavar="RUN", help="The run directory, in place of directory/project_name."),
     click.option("--fresh", is_flag=True, default=None, help="Move an older run of that name aside and start anew."),
     click.option("--engine", type=click.Choice(["local", "ray"]), help="Where trials run."),

@@ -1,0 +1,113 @@
+"""The slots of this machine as they are to be now: the devices asked for, less those in others' use or broken.
+
+Knows the wishes and what has been found; decides by the rules of `devices`. Looks at nothing itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import NamedTuple, cast
+
+from msgspec.structs import replace
+
+from gpusched.core.events import SlotInfo
+from gpusched.devices import BusyPolicy, Gpu, Inventory, Slot, cpu, place, usable
+from gpusched.devices.sharing import Sharing
+from gpusched.devices.visible import select
+from gpusched.errors import UsageError
+from gpusched.trial.settings import Settings
+
+
+class Laid(NamedTuple):
+    """Slots, and lines for people."""
+
+    slots: tuple[Slot, ...]
+    waiting: list[str]  #: why devices that may still come are not among them
+    notes: list[str]  #: why they are as they are
+
+    def infos(self) -> list[SlotInfo]:
+        """As the core sees them."""
+        return [
+            SlotInfo(index=slot.index, devices=slot.devices, label=slot.label, total_bytes=slot.total_bytes)
+            for slot in self.slots
+        ]
+
+
+class Layout:
+    """What is wished, what has been found, and the slots that follow."""
+
+    def __init__(self, machine: Inventory, settings: Settings, sharing: Sharing) -> None:
+        self.sharing = sharing
+        self._machine = machine
+        self._wanted = settings.gpus
+        self._per_trial, self._cpu_slots = settings.gpus_per_trial, settings.cpu_slots
+        self._policy = cast(BusyPolicy, settings.busy)
+        #: What is asked for, in the machine's order; none: the CPU.
+        self.gpus: tuple[Gpu, ...] = select(machine.gpus, settings.gpus, why_none="; ".join(machine.notes))
+        self.busy: dict[str, str] = {}  #: GPUs that others compute on, by UUID, with the reason for people
+        self.lost: dict[str, str] = {}  #: broken ones
+
+    def judge(self, found: Iterable[Gpu], own_pids: Collection[int], *, first: bool = False) -> bool:
+        """Takes in a look at GPUs; returns whether others' use of them has changed.
+
+        Under "skip" only the first look counts: who comes later comes to where our trials are. Raises UsageError where
+        then no GPU is left.
+        """
+        if self._policy == "share" or (self._policy == "skip" and not first):
+            return False
+        before = dict(self.busy)
+        asked = {gpu.uuid for gpu in self.gpus}
+        fresh = {gpu.uuid: gpu for gpu in found if gpu.uuid in asked}
+        for uuid, gpu in fresh.items():
+            reason = usable(replace(gpu, refused=None), own_pids, self._policy)
+            if reason is None:
+                self.busy.pop(uuid, None)
+            else:
+                self.busy[uuid] = reason
+        # Only what others hold: the order of GPUs, and so the numbers of slots, stays what it was.
+        self.gpus = tuple(_with_processes(gpu, fresh) for gpu in self.gpus)
+        self._machine = replace(self._machine, gpus=tuple(_with_processes(gpu, fresh) for gpu in self._machine.gpus))
+        if first and self._policy == "skip" and self.gpus and len(self.busy) == len(self.gpus):
+            reasons = "; ".join(self._reasons(self.busy))
+            raise UsageError(
+                f"others compute on every GPU ({reasons}); --busy wait waits for them, --busy share does not"
+            )
+        return before.keys() != self.busy.keys()
+
+    @property
+    def grouped(self) -> bool:
+        """Whether a trial takes several GPUs."""
+        return self._per_trial > 1
+
+    def caps(self) -> dict[str, int]:
+        """Trials at once, by GPU."""
+        number = max(1, len(self.gpus) // self._per_trial)
+        return {gpu.uuid: self.sharing.cap(gpu, number, self._machine.cpu.available_bytes) for gpu in self.gpus}
+
+    def lay(self, own_pids: Collection[int] = ()) -> Laid:
+        """The slots now. `own_pids` are processes whose memory is ours to reckon with."""
+        without = self.busy.keys() | self.lost.keys()
+        cpu_slots = self._cpu_slots
+        most = self.sharing.most_at_once
+        if not self.gpus and most is not None:
+            cpu_slots = min(most, cpu.count(self._machine.cpu, cpu_slots)[0])
+        placed = place(self._machine, self._wanted, self.caps(), self._per_trial, cpu_slots, own_pids, without)
+        notes = list(placed.notes)
+        if self._policy == "wait":
+            waiting = self._reasons({uuid: why for uuid, why in self.busy.items() if uuid not in self.lost})
+        else:
+            waiting, notes = [], notes + self._reasons(self.busy)
+        number = max(1, len(self.gpus) // self._per_trial)
+        notes += [
+            line
+            for gpu in self.gpus
+            if gpu.uuid not in without and (line := self.sharing.why(gpu, number, self._machine.cpu.available_bytes))
+        ]
+        return Laid(placed.slots, waiting, notes)
+
+    def _reasons(self, by_uuid: dict[str, str]) -> list[str]:
+        return [f"gpu {gpu.label}: {by_uuid[gpu.uuid]}" for gpu in self.gpus if gpu.uuid in by_uuid]
+
+
+def _with_processes(gpu: Gpu, fresh: dict[str, Gpu]) -> Gpu:
+    return replace(gpu, processes=fresh[gpu.uuid].processes) if gpu.uuid in fresh else gpu

@@ -1,0 +1,287 @@
+"""Looks at GPUs and trials while a search runs, and tells the search what has changed.
+
+Every so often, and at the end of every job. It decides nothing about trials: what it sees becomes events (a device
+has failed, a trial hangs, the slots are others now) and accounts. A driver that does not answer holds nothing up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Hashable, Iterable
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
+
+from gpusched.core.events import AnyEvent, DeviceFailed, JobEnded, JobStarted, SessionOpened, TrialHung
+from gpusched.core.outcome import End, Usage
+from gpusched.devices import CPU_DEVICE, Fault, Gpu, Nvml, Sample
+from gpusched.devices.accounts import Account, Accounts
+from gpusched.runtime.machine.layout import Layout
+from gpusched.runtime.machine.signs import Signs
+
+if TYPE_CHECKING:
+    from gpusched.runtime.scheduler import Scheduler
+
+log = logging.getLogger(__name__)
+
+#: A trial and its attempt.
+Key: TypeAlias = tuple[int, int]
+
+LOOK_SECONDS = 1.0
+#: How long a GPU is held back after its trial while the driver still shows the trial's processes.
+VACATE_SECONDS = 5.0
+#: … and while it shows no process, but memory that is not given back.
+VACATE_UNSEEN_SECONDS = 2.0
+_VACATE_EVERY = 0.02
+_DRIVER_SECONDS = 5.0
+#: The driver tells of a fault a moment after the program has felt it.
+_FAULT_SECONDS = 0.2
+#: Memory that comes and goes with the driver's own housekeeping.
+_SLACK_BYTES = 64 * 2**20
+#: For so long after its end a trial's processes are not taken for somebody else's.
+_OWN_SECONDS = 30.0
+
+
+class Watch:
+    """One session's eyes. `nvml` is an open conversation, or None where no GPU is in use."""
+
+    def __init__(
+        self, scheduler: Scheduler, layout: Layout, nvml: Nvml | None, signs: Signs, every: float = LOOK_SECONDS
+    ) -> None:
+        self._scheduler, self._layout, self._nvml, self._signs, self._every = scheduler, layout, nvml, signs, every
+        self._accounts = Accounts()
+        self._owners: dict[int, Key] = {}  #: pids of trials that run
+        self._past: dict[int, float] = {}  #: pids of trials that ran: when they ended
+        self._suspects: set[str] = set()  #: GPUs on which others computed at the last look
+        self._transparent: set[str] = set()  #: GPUs whose processes the driver shows here
+        self._ecc: dict[str, int] = {}  #: errors when the session began
+        self._faults: list[Fault] = []
+        self._failed: set[str] = set()
+        self._ends: set[asyncio.Task[None]] = set()
+        self._open = asyncio.Event()  #: the session is, and goes on
+        self._caps = layout.caps()
+        self._uuids = [gpu.uuid for gpu in layout.gpus]
+        self._parents = {gpu.uuid: gpu.mig_parent for gpu in layout.gpus}
+
+    # ------------------------------------------------------------------ what the engine reports
+
+    def report(self, event: JobStarted | JobEnded) -> None:
+        """Passes it on to the scheduler: the end of a job once its GPU is empty, with its accounts."""
+        trial = self._scheduler.search.trials.get(event.trial)
+        devices = tuple(d for d in trial.devices if d != CPU_DEVICE) if trial is not None else ()
+        key = (event.trial, event.attempt)
+        if isinstance(event, JobStarted):
+            self._owners[event.pid] = key
+            if devices and key not in self._accounts.running:
+                self._accounts.began(key, devices, time.monotonic())
+            self._scheduler.post(event)
+        elif not devices or not self._open.is_set() or self._nvml is None:
+            self._close(key)
+            self._scheduler.post(event)
+        else:
+            task = asyncio.create_task(self._end(event, devices), name=f"end of trial {event.trial}")
+            self._ends.add(task)
+            task.add_done_callback(self._ends.discard)
+
+    async def _end(self, event: JobEnded, devices: tuple[str, ...]) -> None:
+        key = (event.trial, event.attempt)
+        began = time.monotonic()
+        usage = event.usage
+        try:
+            sound = event.end in (End.COMPLETED, End.OVERSIZE)
+            await self._look(devices, patience=0.0 if sound else _FAULT_SECONDS)
+            account = self._close(key)
+            if account is not None:
+                usage = _with_account(usage, account)
+                await self._vacated(key, account, began)
+        except Exception:
+            log.exception("the devices of trial %s could not be looked at", event.trial)
+        finally:
+            self._close(key)
+            self._scheduler.post(msgspec.structs.replace(event, usage=usage))
+
+    def _close(self, key: Key) -> Account | None:
+        for pid in [pid for pid, owner in self._owners.items() if owner == key]:
+            del self._owners[pid]
+            self._past[pid] = time.monotonic()
+        return self._accounts.ended(key, time.monotonic())
+
+    async def _vacated(self, key: Key, account: Account, began: float) -> None:
+        """Waits until nothing of the trial is on its GPUs, as far as that shows, and no longer than is sensible."""
+        for device in account.devices:
+            while device not in self._failed:
+                samples, _ = await self._ask((device,), 0.0)
+                sample = samples.get(device)
+                if sample is None or sample.refused is not None:
+                    break
+                passed = time.monotonic() - began
+                left = any(self._is_past(pid) for pid in sample.processes)
+                hidden = not account.seen and device not in self._transparent and device in account.peaks
+                rest = self._accounts.rest(device)
+                full = rest is not None and (sample.used_bytes or 0) > rest + _SLACK_BYTES
+                held = hidden and full and not self._accounts.on(device)
+                if not (left and passed < VACATE_SECONDS) and not (held and passed < VACATE_UNSEEN_SECONDS):
+                    break
+                await asyncio.sleep(_VACATE_EVERY)
+
+    # ------------------------------------------------------------------ what the scheduler tells
+
+    def noted(self, event: AnyEvent) -> None:
+        """This is in the journal, and was acted upon."""
+        self._layout.sharing.learn(event)
+        if isinstance(event, SessionOpened):
+            self._open.set()
+        if isinstance(event, JobEnded) and self._open.is_set():
+            self._relay_if_changed()
+        quarantined = self._scheduler.search.places.quarantined
+        if quarantined.keys() - self._layout.lost.keys():
+            self._layout.lost |= quarantined
+            if self._layout.grouped:  # Otherwise the search has done without their slots already.
+                self._scheduler.relay()
+
+    def _relay_if_changed(self) -> None:
+        caps = self._layout.caps()
+        most = self._layout.sharing.most_at_once
+        if caps != self._caps or (not self._layout.gpus and most is not None and len(self._scheduler.slots) > most):
+            self._caps = caps
+            self._scheduler.relay()
+
+    # ------------------------------------------------------------------ looking
+
+    async def run(self) -> None:
+        """From the session's opening, until cancelled."""
+        await self._open.wait()
+        if self._nvml is not None:
+            parents = [parent for parent in self._parents.values() if parent is not None]
+            await asyncio.to_thread(self._nvml.watch_faults, [*self._uuids, *parents])
+        while True:
+            try:
+                await self._look(self._uuids)
+                self._signs_of_life()
+            except Exception:
+                log.exception("looking at the devices has failed; the search goes on")
+            await asyncio.sleep(self._every)
+
+    async def close(self) -> None:
+        self._open.clear()
+        for task in list(self._ends):
+            task.cancel()
+        if self._ends:
+            await asyncio.wait(self._ends)
+
+    async def _ask(self, devices: Iterable[str], patience: float) -> tuple[dict[str, Sample], list[Fault]]:
+        """What the driver says; nothing where it does not answer."""
+        nvml, wanted = self._nvml, list(devices)
+        if nvml is None or not wanted:
+            return {}, []
+
+        def look() -> tuple[dict[str, Sample], list[Fault]]:
+            samples = nvml.sample(wanted)
+            return samples, nvml.faults(patience) if patience else nvml.faults()
+
+        try:
+            async with asyncio.timeout(_DRIVER_SECONDS):
+                return await asyncio.to_thread(look)
+        except TimeoutError:
+            return {}, []
+
+    async def _look(self, devices: Iterable[str], patience: float = 0.0) -> None:
+        samples, faults = await self._ask(devices, patience)
+        now = time.monotonic()
+        for pid in [pid for pid, at in self._past.items() if now - at > _OWN_SECONDS]:
+            del self._past[pid]
+        for uuid, sample in samples.items():
+            if any(self._owner(pid) is not None for pid in sample.processes):
+                self._transparent.add(uuid)
+        self._accounts.sampled(samples, self._owner, now)
+        self._find_faults(samples, faults)
+        await self._find_others(samples)
+
+    def _owner(self, pid: int) -> Hashable | None:
+        """The attempt that a process belongs to."""
+        return self._owners.get(pid) or self._owners.get(_session(pid))
+
+    def _is_past(self, pid: int) -> bool:
+        return pid in self._past or _session(pid) in self._past
+
+    def _find_faults(self, samples: dict[str, Sample], faults: list[Fault]) -> None:
+        for uuid, sample in samples.items():
+            if sample.refused is not None:
+                self._fail(uuid, sample.refused)
+            elif sample.ecc_errors is not None and sample.ecc_errors > self._ecc.setdefault(uuid, sample.ecc_errors):
+                self._fail(uuid, "an uncorrectable memory error (ECC)")
+        for fault in faults:
+            if fault.fatal:
+                for uuid, parent in self._parents.items():
+                    if fault.uuid in (uuid, parent):
+                        self._fail(uuid, f"the driver reports {fault.text}")
+
+    def _fail(self, uuid: str, reason: str) -> None:
+        if uuid not in self._failed and uuid in self._parents:
+            self._failed.add(uuid)
+            self._scheduler.post(DeviceFailed(at=0, device=uuid, reason=reason))
+
+    async def _find_others(self, samples: dict[str, Sample]) -> None:
+        """GPUs that others have begun to compute on, or have left."""
+        found = {
+            uuid
+            for uuid, sample in samples.items()
+            if sample.refused is None and any(self._foreign(uuid, pid) for pid in sample.processes)
+        }
+        # A process that only looked in is not waited for: one look more decides. Who has left has left.
+        come = {uuid for uuid in found - self._layout.busy.keys() if uuid in self._suspects}
+        gone = {uuid for uuid in samples if uuid in self._layout.busy and uuid not in found}
+        self._suspects = (self._suspects - samples.keys()) | found
+        if (come or gone) and self._nvml is not None:
+            seen = await asyncio.to_thread(self._nvml.gpus)
+            own = {process.pid for gpu in seen for process in gpu.processes if not self._foreign(gpu.uuid, process.pid)}
+            if self._layout.judge([gpu for gpu in seen if gpu.uuid in come | gone], own):
+                self._scheduler.relay()
+
+    def _foreign(self, uuid: str, pid: int) -> bool:
+        if self._owner(pid) is not None or self._is_past(pid):
+            return False
+        # Where the driver numbers processes otherwise than this container, ours are among those nobody knows.
+        return not self._accounts.on(uuid) or uuid in self._transparent or os.path.exists(f"/proc/{pid}")
+
+    def _signs_of_life(self) -> None:
+        now = time.monotonic()
+        running = self._scheduler.search.running
+        self._signs.forget({(trial.id, trial.attempt) for trial in running})
+        for trial in running:
+            key = (trial.id, trial.attempt)
+            reason = self._signs.look(key, trial.pid, self._scheduler.run.dir.trial(trial.id).metrics, now)
+            if reason is not None and trial.hung is None:
+                self._scheduler.post(TrialHung(at=0, trial=trial.id, attempt=trial.attempt, reason=reason))
+            account = self._accounts.running.get(key)
+            if account is not None and account.peak_bytes is not None and self._signs.trained(key):
+                self._layout.sharing.seen(trial.id, account.peak_bytes)
+        self._relay_if_changed()
+
+
+def _with_account(usage: Usage | None, account: Account) -> Usage:
+    return msgspec.structs.replace(
+        usage or Usage(),
+        gpu_seconds=round(account.seconds, 3),
+        gpu_peak_bytes=account.peak_bytes,
+        gpu_utilisation=account.utilisation,
+        gpu_share=account.share,
+    )
+
+
+def own_gpus(gpus: Iterable[Gpu], pids: Iterable[int]) -> set[int]:
+    """Of the processes on these GPUs, those that belong to the sessions of these trials."""
+    trials = set(pids)
+    processes = {process.pid for gpu in gpus for process in gpu.processes}
+    return {pid for pid in processes if pid in trials or _session(pid) in trials}
+
+
+def _session(pid: int) -> int:
+    """The pid that leads its session: a trial's, for all that the trial has started; -1 for one unknown here."""
+    with contextlib.suppress(OSError, OverflowError):  # Another container's numbers may be anything.
+        return os.getsid(pid)
+    return -1
