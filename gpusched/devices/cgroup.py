@@ -43,6 +43,27 @@ def memory_left(proc: Path = Path("/proc/self")) -> int | None:
     return min(left, default=None)
 
 
+def oom_kills(proc: Path = Path("/proc/self")) -> int | None:
+    """How many processes of this group the kernel has killed for want of memory; None where it does not count.
+
+    Version 2 counts in memory.events, with all groups below; version 1 in each group's own memory.oom_control, which
+    a container may not see. Then, and outside any group, the whole machine's count stands in /proc/vmstat.
+    """
+    for folder in _folders(proc, "memory"):
+        if (count := _oom_count(folder / "memory.events")) is not None:
+            return count
+    own = re.search(r"^\d+:[^:]*\bmemory\b[^:]*:(.*)$", _read(proc / "cgroup") or "", re.MULTILINE)
+    first = next(_folders(proc, "memory"), None)
+    shown = own is not None and first is not None and str(first).endswith(own[1].rstrip("/"))
+    count = _oom_count(first / "memory.oom_control") if shown and first is not None else None
+    return _oom_count(proc.parent / "vmstat") if count is None else count
+
+
+def _oom_count(file: Path) -> int | None:
+    count = re.search(r"^oom_kill (\d+)$", _read(file) or "", re.MULTILINE)
+    return int(count[1]) if count is not None else None
+
+
 def _folders(proc: Path, controller: str) -> Iterator[Path]:
     """The process's group under this controller, then its parents, for each version that is mounted."""
     groups: dict[str, str] = {}  # controller: path, as the mount's root sees it; "" is version 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 
 from gpusched.core.events import JobEnded
 from gpusched.core.outcome import End, Failure
@@ -17,8 +18,13 @@ from gpusched.storage.rundir import RunDir, read_record
 _FROM_OUTSIDE = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP, -signal.SIGINT, -signal.SIGQUIT}
 
 
-def conclusion(run: RunDir, spec: JobSpec, ended: Ended | None, *, interrupted: bool) -> JobEnded:
-    """The end of an attempt. `ended` is None where no launcher saw it; at is 0: the scheduler stamps it."""
+def conclusion(
+    run: RunDir, spec: JobSpec, ended: Ended | None, *, interrupted: bool, short_of_memory: Callable[[], bool]
+) -> JobEnded:
+    """The end of an attempt. `ended` is None where no launcher saw it; at is 0: the scheduler stamps it.
+
+    short_of_memory() tells of a process that was killed whether the kernel did it for want of memory.
+    """
     folder = run.trial(spec.trial)
     usage = ended.usage if ended is not None else None
     try:
@@ -42,7 +48,7 @@ def conclusion(run: RunDir, spec: JobSpec, ended: Ended | None, *, interrupted: 
             warnings=outcome.warnings,
         )
     epochs = max((line["epoch"] for line in read_metrics(folder.metrics)), default=0)
-    end, failure = _unsaid(spec, ended, interrupted)
+    end, failure = _unsaid(spec, ended, interrupted, short_of_memory)
     return JobEnded(at=0, trial=spec.trial, attempt=spec.attempt, end=end, epochs=epochs, failure=failure, usage=usage)
 
 
@@ -52,7 +58,9 @@ def not_started(spec: JobSpec, why: str) -> JobEnded:
     return JobEnded(at=0, trial=spec.trial, attempt=spec.attempt, end=End.FATAL, epochs=0, failure=failure)
 
 
-def _unsaid(spec: JobSpec, ended: Ended | None, interrupted: bool) -> tuple[End, Failure | None]:
+def _unsaid(
+    spec: JobSpec, ended: Ended | None, interrupted: bool, short_of_memory: Callable[[], bool]
+) -> tuple[End, Failure | None]:
     """How a process ended that left no word of it."""
     if ended is None:
         return (End.INTERRUPTED if interrupted else End.KILLED), None
@@ -64,6 +72,9 @@ def _unsaid(spec: JobSpec, ended: Ended | None, interrupted: bool) -> tuple[End,
         return End.FATAL, Failure(kind="disk", message=message)
     if interrupted:
         return End.INTERRUPTED, None
+    if ended.status == -signal.SIGKILL and short_of_memory():
+        message = "the kernel ended its process for want of memory (the OOM killer)"
+        return End.KILLED, Failure(kind="OOMKilled", message=message)
     if ended.status < 0:
         try:
             name = signal.Signals(-ended.status).name

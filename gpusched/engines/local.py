@@ -18,6 +18,7 @@ import msgspec
 
 from gpusched.core.events import JobEnded, JobStarted
 from gpusched.core.outcome import End
+from gpusched.devices.cgroup import oom_kills
 from gpusched.engines.base import Report
 from gpusched.engines.conclusion import conclusion, not_started
 from gpusched.errors import GpuschedError, UsageError
@@ -66,6 +67,7 @@ class LocalEngine:
         self._hopeless: str | None = None  #: why there is no launcher and will be none
         self._closing = False
         self._launcher = launcher
+        self._oom_kills = oom_kills()
         self._marks: set[str] = set()
         self._take_on(launcher)
 
@@ -294,10 +296,21 @@ class LocalEngine:
         if self._jobs.get(job.spec.trial) is not job:
             return
         del self._jobs[job.spec.trial]
-        told: JobEnded = conclusion(self._run, job.spec, ended, interrupted=job.interrupted)
+        told: JobEnded = conclusion(
+            self._run, job.spec, ended, interrupted=job.interrupted, short_of_memory=self._short_of_memory
+        )
         if told.end is End.COMPLETED:
             self._deaths = 0
         self._report(told)
+
+    def _short_of_memory(self) -> bool:
+        """Whether the kernel has killed for want of memory since this was asked last: one kill, one trial."""
+        now, before = oom_kills(), self._oom_kills
+        if now is None or before is None or now <= before:
+            self._oom_kills = now
+            return False
+        self._oom_kills = before + 1
+        return True
 
 
 def _signal(identity: Identity, *, now: bool) -> None:

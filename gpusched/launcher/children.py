@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 NO_ROOM = 74
 #: A trial's exit code where it left in a way that nobody foresaw (EX_SOFTWARE).
 UNFORESEEN = 70
+#: Where memory runs out, the kernel is to end a trial, which is tried again, and not the launcher of them all.
+_OOM_SCORE = "500"
 
 
 @dataclass(slots=True)
@@ -205,6 +207,8 @@ def enter(spec: JobSpec, parent: int) -> None:
     if spec.cores:
         with contextlib.suppress(OSError):  # Cores may have been taken from us since they were counted.
             os.sched_setaffinity(0, spec.cores)
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write(_OOM_SCORE)
     content = as_json({"attempt": spec.attempt, "identity": own_identity()})
     write_whole(trial_dir(spec).process, content, durable=False)  # It means nothing after a power cut.
     outlive_parent()

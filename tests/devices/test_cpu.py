@@ -171,6 +171,25 @@ def test_cgroup_inside_a_container(groups):
     assert cgroup.memory_left(groups.proc) == 0
 
 
+def test_kills_for_want_of_memory(groups):
+    """Version 2 counts them in the group, version 1 too if its group is seen; otherwise the machine's count stands."""
+    (groups.proc.parent / "vmstat").write_text("nr_free_pages 9\noom_kill 40\n")
+    memory = groups.mount("memory", "cgroup", "rw,memory")
+    write(memory, memory__oom_control="oom_kill_disable 0\nunder_oom 0\noom_kill 1\n")
+    write(memory / "job", memory__oom_control="oom_kill_disable 0\nunder_oom 0\noom_kill 2\n")
+    groups.own("4:memory:/job\n0::/\n")
+    assert cgroup.oom_kills(groups.proc) == 2
+    groups.own("4:memory:/hidden\n0::/\n")
+    assert cgroup.oom_kills(groups.proc) == 40
+    root = groups.mount("unified", "cgroup2")
+    write(root / "job", memory__events="low 0\noom 5\noom_kill 3\noom_group_kill 0\n")
+    groups.own("0::/job\n")
+    assert cgroup.oom_kills(groups.proc) == 3
+    (groups.proc.parent / "vmstat").unlink()
+    groups.own("0::/gone\n")
+    assert cgroup.oom_kills(groups.proc) is None
+
+
 @pytest.mark.parametrize("own", ["0::/\n", "0::/../elsewhere\n", "0::/gone\n", ""])
 def test_no_limits(groups, own):
     """Where nothing limits, or nothing can be read, there is no limit."""

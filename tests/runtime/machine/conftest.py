@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import time
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +120,35 @@ def gpu_lab(lab: Any, fake_nvml: Any) -> Callable[[int], GpuLab]:
         return GpuLab(lab, fake_nvml)
 
     return make
+
+
+@pytest.fixture
+def memory_group() -> Iterator[Callable[[int, list[str]], list[str]]]:
+    """memory_group(bytes, command): the command in a control group of its own that may take so much memory."""
+    made: list[Path] = []
+
+    def make(limit: int, command: list[str]) -> list[str]:
+        name = f"gpusched-test-{uuid.uuid4().hex}"
+        for root, file in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")):
+            folder = Path(root) / name
+            try:
+                folder.mkdir()
+                made.append(folder)
+                (folder / file).write_text(str(limit))
+            except OSError:
+                continue
+            swap = folder / "memory.swap.max"
+            if swap.exists():
+                swap.write_text("0")
+            return ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(folder), *command]
+        pytest.skip("no memory control group can be made here")
+
+    try:
+        yield make
+    finally:
+        for folder in made:
+            until = time.monotonic() + 10
+            while folder.exists() and time.monotonic() < until:
+                with contextlib.suppress(OSError):  # Its processes are on their way out.
+                    folder.rmdir()
+                time.sleep(0.01)

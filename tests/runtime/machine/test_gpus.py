@@ -200,6 +200,35 @@ def test_out_of_memory_alone_fails_with_its_figures(gpu_lab: Any) -> None:
     )
 
 
+def test_the_kernels_oom_killer(lab: Any, memory_group: Any) -> None:
+    """On a machine without memory for all, the trial that was killed is tried again with no other beside it."""
+    lab.write(
+        """
+import os, time
+
+def train(hp, trial):
+    lr = hp.Float("lr", 0.1, 1.0)
+    if trial.id == 1 and not os.path.exists("short"):
+        with open("aside", "w") as file:
+            file.write(str(os.getpid()))
+        os.rename("aside", "short")
+        held = b"x" * (1 << 30)
+    while trial.id == 0 and (not os.path.exists("short") or os.path.exists("/proc/" + open("short").read())):
+        time.sleep(0.002)
+    trial.report(val_loss=lr)
+"""
+    )
+    options = ["--algorithm", "random", "--objective", "val_loss", "--max-epochs", "1", "--cpu-slots", "2"]
+    command = lab.command(*options, "--max-trials", "4", "--seed", "7", "--gpus", "none")
+    assert lab.finish(command=memory_group(500 << 20, command))[0] == 0
+    assert [trial.state.value for _, trial in sorted(lab.search.trials.items())] == ["completed"] * 4
+    failures = {event["trial"]: event["failure"]["kind"] for event in lab.events("job_ended") if "failure" in event}
+    assert failures == {1: "OOMKilled"}
+    launches = [line for line in lab.journal() if line["type"] == "launch" and line["trial"] == 1]
+    assert [line.get("alone", False) for line in launches] == [False, True]
+    assert len(lab.search.slots) == 1
+
+
 def test_auto_admits_what_fits(gpu_lab: Any) -> None:
     """One trial first, then one more with each whose need is known, until the GPU is full but for a margin."""
     lab = gpu_lab(1)
