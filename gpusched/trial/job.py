@@ -89,8 +89,8 @@ class Job:
             end, retry = End.FATAL, False
         elif "FailedTrialError" in names:
             retry = False
-        elif framework.out_of_memory(error):
-            kind = "MemoryError" if isinstance(error, MemoryError) else "ResourceExhaustedError"
+        elif (fault := framework.fault_kind(error)) is not None:
+            kind = fault
         elif isinstance(error, SystemExit):
             message = f"sys.exit({error.code!r}) in the trial"
         text = "".join(traceback.format_exception(error))

@@ -53,14 +53,24 @@ def pinned(env: Mapping[str, str]) -> list[str]:
 
 
 def prepare(spec: JobSpec) -> None:
-    """Says by environment how much GPU memory a framework may take, for one that is loaded later too."""
-    shared = spec.share > 1 or spec.memory_limit_bytes is not None
-    if not shared:
-        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    elif spec.share > 1:
+    """Says by environment how much GPU memory a framework may take, for one that is loaded later too.
+
+    Memory grows, up to the limit where several share a GPU: what a trial holds is then what it needs, and can be
+    learnt from. (TensorFlow refuses both of one program; of the environment its allocator takes the growth, see
+    GetAllowGrowthValue in gpu_bfc_allocator.cc.)
+    """
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    if (fraction := memory_fraction(spec)) is not None:
         # XLA knows no limit in bytes, only a share of the whole.
-        os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{_USABLE / spec.share:.3f}")
+        os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{fraction:.3f}")
+
+
+def memory_fraction(spec: JobSpec) -> float | None:
+    """What the job may take of its GPU's memory, 0 … 1; None: all of it."""
+    if spec.memory_limit_bytes is not None and spec.gpu_bytes:
+        return min(1.0, spec.memory_limit_bytes / spec.gpu_bytes)
+    return _USABLE / spec.share if spec.share > 1 else None
 
 
 def wake(spec: JobSpec) -> list[str]:
@@ -148,16 +158,43 @@ def _seen(backend: str) -> bool:
 
 
 def check_loaded(spec: JobSpec) -> None:
-    """For a loop of the user's: the frameworks that it has loaded see the GPU that its slot stands for."""
+    """For a loop of the user's: the frameworks that it has loaded see the GPU that its slot stands for.
+
+    PyTorch can be limited after its start too, so that one loaded by the loop itself is.
+    """
     if pinned(spec.env):
+        if "torch" in sys.modules:
+            configure("torch", spec)
         check_gpus([name for name in ("tensorflow", "jax", "torch") if name in sys.modules], spec.env)
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether a framework, or Python, ran out of memory."""
-    if isinstance(error, MemoryError) or type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError"):
-        return True
-    text = str(error)
-    return type(error).__name__ in ("XlaRuntimeError", "JaxRuntimeError", "InternalError", "RuntimeError") and (
-        "RESOURCE_EXHAUSTED" in text or "out of memory" in text.lower()
-    )
+#: Of CUDA and its libraries: what a want of memory looks like where no allocator was asked first.
+_SHORT = ("resource_exhausted", "out of memory", "out_of_memory", "status_alloc_failed", "cudaerrormemoryallocation")
+#: What only a broken device makes of a program, or at least may: another device will show.
+_BROKEN = (
+    *("uncorrectable ecc", "ecc_uncorrectable", "eccuncorrectable", "gpu is lost", "hardware_stack_error"),
+    *("devicesunavailable", "device_unavailable", "devices are busy or unavailable", "system_not_ready"),
+    *("launch_failed", "unspecified launch failure", "cuda error: unknown error", "cuda_error_unknown"),
+)
+_OF_FRAMEWORKS = ("XlaRuntimeError", "JaxRuntimeError", "InternalError", "UnknownError", "AbortedError")
+
+
+def fault_kind(error: BaseException) -> str | None:
+    """A kind of core.faults where memory ran out or the device may be broken, by the exception or its causes."""
+    seen: BaseException | None = error
+    while seen is not None:
+        name, text = type(seen).__name__, str(seen).lower()
+        if isinstance(seen, MemoryError):
+            return "MemoryError"
+        of_framework = name in _OF_FRAMEWORKS or "RuntimeError" in {kind.__name__ for kind in type(seen).__mro__}
+        if name in ("ResourceExhaustedError", "OutOfMemoryError") or (of_framework and _any(_SHORT, text)):
+            # TensorFlow says the same of the host's memory.
+            return "MemoryError" if "device:cpu" in text or "allocator cpu" in text else "ResourceExhaustedError"
+        if of_framework and _any(_BROKEN, text):
+            return "DeviceError"
+        seen = seen.__cause__
+    return None
+
+
+def _any(words: tuple[str, ...], text: str) -> bool:
+    return any(word in text for word in words)

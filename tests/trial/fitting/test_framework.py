@@ -1,0 +1,84 @@
+"""What frameworks are told about GPUs, and what is made of their errors; no framework is loaded."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from gpusched.storage.records import JobSpec
+from gpusched.trial.fitting import framework
+
+GIB = 2**30
+GPU = {"CUDA_VISIBLE_DEVICES": "GPU-a"}
+VARIABLES = ("TF_FORCE_GPU_ALLOW_GROWTH", "XLA_PYTHON_CLIENT_PREALLOCATE", "XLA_PYTHON_CLIENT_MEM_FRACTION")
+
+
+def spec(**more: Any) -> JobSpec:
+    return JobSpec(run="/run", trial=0, attempt=1, values={}, start_epoch=0, stop_epoch=1, seed=0, env=GPU, **more)
+
+
+def told(job: JobSpec, monkeypatch: pytest.MonkeyPatch) -> dict[str, str | None]:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    framework.prepare(job)
+    found = {name: os.environ.get(name) for name in VARIABLES}
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("job", "fraction"),
+    [
+        (spec(gpu_bytes=24 * GIB), None),
+        (spec(gpu_bytes=24 * GIB, share=2, memory_limit_bytes=9 * GIB), "0.375"),
+        (spec(share=4), "0.230"),
+    ],
+    ids=["alone", "shared", "of unknown size"],
+)
+def test_memory_grows_up_to_the_limit(job: JobSpec, fraction: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is taken in advance; where several share a GPU, XLA is told the trial's part of it."""
+    assert told(job, monkeypatch) == dict(zip(VARIABLES, ("true", "false", fraction), strict=True))
+
+
+def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that says otherwise is meant."""
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "true")
+    framework.prepare(spec())
+    assert os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] == "true"
+    monkeypatch.delenv("TF_FORCE_GPU_ALLOW_GROWTH")
+
+
+def error(name: str, text: str, base: type[Exception] = Exception) -> Exception:
+    made: Exception = type(name, (base,), {})(text)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [
+        (MemoryError(), "MemoryError"),
+        (error("_ArrayMemoryError", "Unable to allocate 9 GiB", MemoryError), "MemoryError"),
+        (error("ResourceExhaustedError", "OOM when allocating tensor on GPU:0"), "ResourceExhaustedError"),
+        (error("ResourceExhaustedError", "OOM ... on /job:localhost/device:CPU:0 by allocator cpu"), "MemoryError"),
+        (error("OutOfMemoryError", "CUDA out of memory", RuntimeError), "ResourceExhaustedError"),
+        (error("XlaRuntimeError", "RESOURCE_EXHAUSTED: Out of memory while trying to", RuntimeError),
+         "ResourceExhaustedError"),
+        (error("JaxRuntimeError", "RESOURCE_EXHAUSTED: ..."), "ResourceExhaustedError"),
+        (error("InternalError", "cudnn: CUDNN_STATUS_ALLOC_FAILED"), "ResourceExhaustedError"),
+        (RuntimeError("CUDA error: uncorrectable ECC error encountered"), "DeviceError"),
+        (error("AcceleratorError", "CUDA error: unspecified launch failure", RuntimeError), "DeviceError"),
+        (error("InternalError", "CUDA_ERROR_LAUNCH_FAILED"), "DeviceError"),
+        (ValueError("the shelf is out of memory sticks"), None),
+        (RuntimeError("shapes do not match"), None),
+    ],
+    ids=lambda value: None if isinstance(value, Exception) else str(value),
+)  # fmt: skip
+def test_errors_of_memory_and_devices_are_told_from_others(raised: Exception, kind: str | None) -> None:
+    """By class and text of every backend; a cause counts as the error itself."""
+    assert framework.fault_kind(raised) == kind
+    wrapped = ValueError("training failed")
+    wrapped.__cause__ = raised
+    assert framework.fault_kind(wrapped) == kind
