@@ -48,19 +48,23 @@ def hyperband_table(max_epochs: int, factor: int) -> list[tuple[int, list[tuple[
     return [
         (
             s,
-            [(_ceil(levels * factor ** (s - r), s + 1), _ceil(max_epochs, factor ** (s - r))) for r in range(s + 1)],
+            [
+                (ceil_div(levels * factor ** (s - r), s + 1), ceil_div(max_epochs, factor ** (s - r)))
+                for r in range(s + 1)
+            ],
         )
         for s in range(most, -1, -1)
     ]
 
 
-def _ceil(a: int, b: int) -> int:
+def ceil_div(a: int, b: int) -> int:
+    """a / b, rounded up."""
     return -(-a // b)
 
 
 def shrunk(sizes: Sequence[int], first: int) -> list[int]:
     """The sizes of a bracket that only ``first`` trials can enter: halved in the same proportions."""
-    return [_ceil(first * size, sizes[0]) for size in sizes] if first < sizes[0] else list(sizes)
+    return [ceil_div(first * size, sizes[0]) for size in sizes] if first < sizes[0] else list(sizes)
 
 
 class Rung:

@@ -16,7 +16,7 @@ from gpusched.errors import UsageError
 from gpusched.hyperparameters import HyperParameters
 from gpusched.objective import Objective
 from gpusched.oracles.base import Oracle, Place, Plan, RungState, Trial
-from gpusched.oracles.brackets import Bracket, BracketPlan, RungPlan, hyperband_table, shrunk
+from gpusched.oracles.brackets import Bracket, BracketPlan, RungPlan, ceil_div, hyperband_table, shrunk
 from gpusched.oracles.pareto import pareto_order
 from gpusched.oracles.samplers import Sampler, make_sampler
 
@@ -27,6 +27,10 @@ _TAIL = 2.5
 #: A search so short that this share of it would be such a tail keeps bracket order among equal chains, and for longer:
 #: the first bracket has the most promotions to wait for. 27/3 on 8 slots: busy .83, where _TAIL gives .78.
 _SHORT, _SHORT_TAIL = 0.95, 1.5
+#: Of several iterations, each bracket runs so many later than the one that cuts harder: early on most epochs go to
+#: brackets that cut hard, in the long run as many to each. Regret on the learning curves of 24 tasks, for budgets of 20
+#: and 50 full trainings: .248 and .176 without (0), .235 and .171 with 1.
+_LAG = 1
 
 
 class Brackets(Oracle):
@@ -63,7 +67,8 @@ class Brackets(Oracle):
         self._table = table
         self._iterations = iterations
         self._offsets = [sum(rungs[0][0] for _, rungs in table[:b]) for b in range(len(table) + 1)]
-        self._opened: list[Bracket] = []  # in running order
+        self._opened: dict[int, Bracket] = {}  # by number, in running order
+        self._all_opened = False
         self._open: list[Bracket] = []  # those of them with work left
         self._limit = self._count_trials()
         self._epochs_planned = self._epochs_left = self._count_epochs(self._limit)
@@ -102,8 +107,20 @@ class Brackets(Oracle):
         plans = map(RungPlan, sizes, [0, *stops[:-1]], stops)
         return BracketPlan(iteration, s, first, tuple(plans))
 
+    def _running_order(self) -> Iterator[int]:
+        """The numbers of all brackets as a staircase: 0 of iteration 0; 1 of 0, 0 of 1; 2 of 0, 1 of 1, 0 of 2; …"""
+        width = len(self._table)
+        rounds = self._iterations
+        if self._limit is not None:
+            rounds = ceil_div(self._limit, self._offsets[-1])
+        for step in count() if rounds is None else range(rounds + _LAG * (width - 1)):
+            for b in reversed(range(width)):
+                iteration = step - _LAG * b
+                if iteration >= 0 and (rounds is None or iteration < rounds):
+                    yield iteration * width + b
+
     def _planned(self, number: int) -> BracketPlan | None:
-        """The bracket opened as the ``number``-th; None beyond the last."""
+        """The bracket of this number, counted by iteration; None beyond the last."""
         iteration, b = divmod(number, len(self._table))
         if self._iterations is not None and iteration >= self._iterations:
             return None
@@ -139,7 +156,7 @@ class Brackets(Oracle):
                 promoted=rung.promoted,
                 trials=tuple(rung.members),
             )
-            for bracket in self._opened
+            for bracket in self._opened.values()
             for r, rung in enumerate(bracket.rungs)
         ]
 
@@ -176,12 +193,16 @@ class Brackets(Oracle):
         return self._take(*found) if found else None
 
     def _open_next(self) -> bool:
-        plan = self._planned(len(self._opened))
+        if self._all_opened:
+            return False
+        closed = (number for number in self._running_order() if number not in self._opened)
+        number, plan = next(((n, plan) for n in closed if (plan := self._planned(n))), (0, None))
         if plan is None:
+            self._all_opened = True
             return False
         rank = self._rank_points if len(self.objectives) > 1 else None
         bracket = Bracket(plan, self.scores, self._released, rank)
-        self._opened.append(bracket)
+        self._opened[number] = bracket
         self._open.append(bracket)
         return True
 
@@ -240,13 +261,14 @@ class Brackets(Oracle):
             return
         self._limit = limit
         self._epochs_planned = self._epochs_left = self._count_epochs(limit)
-        for number, bracket in enumerate(self._opened):
+        for number, bracket in self._opened.items():
             plan = self._planned(number)
             planned = _epochs(plan) if plan else 0
             bracket.resize(plan or self._bracket_plan(*divmod(number, len(self._table)), 0))
             self._moved(bracket)
             self._epochs_left += sum(rung.epochs_left for rung in bracket.rungs) - planned
-        self._open = [bracket for bracket in self._opened if not bracket.closed]
+        self._open = [bracket for bracket in self._opened.values() if not bracket.closed]
+        self._all_opened = False
 
     def _rank_points(self, trials: Iterable[int]) -> list[int]:
         return pareto_order({i: self.trials[i].point for i in trials})
