@@ -116,14 +116,14 @@ class Sharing:
         if not self._peaks:
             return f"{head}: how much memory a trial needs is not known yet"
         peak = max(self._peaks.values())
-        known = f"the largest of {len(self._peaks)} trials held {_gib(peak)}"
+        known = f"the largest of {len(self._peaks)} known trials held {_gib(peak)}"
         fits = self._fits(gpu) or 0
         if cap >= fits or cap == 1:
             return f"{head}: {known}, and {_gib(_room(gpu))} hold {max(fits, 0)} of these with a margin"
         if cap == MOST:
             return f"{head}: {known}; more would only take turns"
         if cap == len(self._peaks) + 1:
-            return f"{head}: {known}; {fits} fit, one more is tried with each trial that is known"
+            return f"{head}: {known}; {fits} fit, each that is known admits one"
         return f"{head}: {known}, but a process takes up to {_gib(self._host_bytes)} of the machine's memory"
 
 

@@ -15,7 +15,8 @@ from gpusched.ui.draw import best, progress, rung_lines, slots
 from gpusched.ui.facts import Facts, Observer
 
 if TYPE_CHECKING:
-    from gpusched.devices import Inventory
+    from gpusched.core.places import Places
+    from gpusched.devices import Gpu, Inventory
     from gpusched.runtime.reader import Run
 
 
@@ -53,15 +54,26 @@ def state(facts: Facts, run: Run, pid: int | None) -> str:
             return f"failed: {words.clean(facts.ending or '')}; to try again: `{carry_on(run)}`"
 
 
-def unused(facts: Facts, inventory: Inventory | None) -> list[str]:
+def _told(gpu: Gpu, places: Places) -> bool:
+    """Whether the search itself says why it is not used."""
+    return any(line.startswith(f"gpu {gpu.label}:") for line in places.waiting)
+
+
+def unused(facts: Facts, run: Run, inventory: Inventory | None) -> list[str]:
     """Why devices are idle or not used at all."""
     reasons = []
     idle = [row.label for row in facts.rows if row.trial is None]
     if idle and facts.phase is Phase.RUNNING:
         reasons.append(f"{', '.join(idle)}: idle, what comes next depends on trials still running")
+    places = run.search.places
+    reasons += [f"{places.label(device)}: {words.clean(reason)}" for device, reason in places.quarantined.items()]
+    reasons += [words.clean(reason) for reason in places.waiting]
+    known = set(places.quarantined) | {gpu.uuid for gpu in (inventory.gpus if inventory else ()) if _told(gpu, places)}
     if inventory is not None:
         placed = {device for row in facts.rows for device in row.devices}
         for gpu in inventory.gpus:
+            if gpu.uuid in known:
+                continue
             if gpu.refused:
                 reasons.append(f"gpu {gpu.label}: {words.clean(gpu.refused)}")
             elif gpu.uuid not in placed and facts.rows:
@@ -94,9 +106,11 @@ def page(run: Run, pid: int | None, width: int | None = None) -> RenderableType:
     rungs = rung_lines(facts.rungs)
     if rungs:
         lines += [Text(""), *rungs]
-    if pid is not None and facts.rows:
-        lines += [Text(""), slots(facts, facts.rows, {}, 100)]
-        lines += [Text(f"unused: {reason}", style="bright_black") for reason in unused(facts, inventory())]
+    if pid is not None and (facts.rows or run.search.places.waiting):
+        lines += [Text(""), *([slots(facts, facts.rows, {}, 100)] if facts.rows else [])]
+        lines += [Text(f"unused: {reason}", style="bright_black") for reason in unused(facts, run, inventory())]
+        lines += [Text(words.clean(note), style="bright_black") for note in run.search.places.notes]
+    lines += accounts(run)
     if facts.failures:
         lines.append(Text(""))
         lines += [
@@ -108,6 +122,29 @@ def page(run: Run, pid: int | None, width: int | None = None) -> RenderableType:
     if run.torn and pid is None:
         lines.append(Text("the journal's last line is torn, as a crash leaves it; it is ignored", style="yellow"))
     return Group(*lines)
+
+
+#: Trials whose accounts fit a page.
+_ACCOUNTS = 5
+
+
+def accounts(run: Run) -> list[RenderableType]:
+    """What trials have used of GPUs: the sum, and those that used most."""
+    used = [trial for trial in run.search.trials.values() if trial.gpu_seconds is not None]
+    if not used:
+        return []
+    used.sort(key=lambda trial: -(trial.gpu_seconds or 0.0))
+    whole = sum(trial.gpu_seconds or 0.0 for trial in used)
+    busy = sum(trial.gpu_busy_seconds for trial in used)
+    share = f", {100 * busy / whole:.0f} % of it busy" if whole else ""
+    lines: list[RenderableType] = [Text(""), Text(f"GPU time {words.duration(whole)}{share}")]
+    for trial in used[:_ACCOUNTS]:
+        peak = "" if trial.gpu_peak_bytes is None else f", {words.size(trial.gpu_peak_bytes)} at most"
+        load = "" if trial.gpu_utilisation is None else f", {100 * trial.gpu_utilisation:.0f} % busy"
+        lines.append(Text(f"trial {trial.id}: {words.duration(trial.gpu_seconds)}{peak}{load}", style="bright_black"))
+    if len(used) > _ACCOUNTS:
+        lines.append(Text(f"gpusched export has all {len(used)}", style="bright_black"))
+    return lines
 
 
 def _fact(name: str, text: str) -> Text:
@@ -188,6 +225,19 @@ def as_dict(run: Run, pid: int | None) -> dict[str, Any]:
                 "promoted": rung.promoted,
             }
             for rung in facts.rungs
+        ],
+        "waiting": run.search.places.waiting,
+        "notes": run.search.places.notes,
+        "quarantined": dict(run.search.places.quarantined),
+        "accounts": [
+            {
+                "trial": trial.id,
+                "gpu_seconds": trial.gpu_seconds,
+                "gpu_peak_bytes": trial.gpu_peak_bytes,
+                "gpu_utilisation": trial.gpu_utilisation,
+            }
+            for trial in sorted(run.search.trials.values(), key=lambda trial: trial.id)
+            if trial.gpu_seconds is not None
         ],
         "failures": [
             {"trial": lost.trial, "state": lost.state, "reason": lost.reason, "epochs": lost.epochs}

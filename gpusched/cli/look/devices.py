@@ -73,6 +73,8 @@ def _print_gpus(gpus: tuple[Gpu, ...]) -> None:
             click.echo(f"    {gpu.uuid}")
         if gpu.refused:
             click.echo(f"    not used: {words.clean(gpu.refused)}")
+        elif gpu.foreign():
+            click.echo("    others compute on it: a search waits for it, unless --busy skip or share says otherwise")
         for process in gpu.processes:
             size = f", {words.size(process.used_bytes)}" if process.used_bytes else ""
             click.echo(f"    {words.clean(str(process))}{size}, {process.kind}")

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: The columns that every row has, before the hyperparameters and the metrics.
 FIXED = ("trial", "execution", "epoch", "state", "iteration", "bracket", "seconds", "failure")
+#: … of a search on GPUs, after those: what the trial has used of them, see core.outcome.Usage.
+ACCOUNTS = ("gpu_seconds", "gpu_peak_bytes", "gpu_utilisation")
 
 
 def rows(run: Run) -> list[dict[str, Any]]:
@@ -26,9 +28,11 @@ def rows(run: Run) -> list[dict[str, Any]]:
     values = _names(search.trials[trial].values for trial in epochs)
     metrics = _names(line for lines in epochs.values() for line in lines)
     metrics = [name for name in metrics if name not in ("epoch", "execution", "seconds")]
-    column_of_value = {name: f"hp:{name}" if name in metrics or name in FIXED else name for name in values}
-    column_of_metric = {name: f"metric:{name}" if name in FIXED else name for name in metrics}
-    columns = [*FIXED, *column_of_value.values(), *column_of_metric.values()]
+    used_gpus = any(trial.gpu_seconds is not None for trial in search.trials.values())
+    fixed = (*FIXED, *ACCOUNTS) if used_gpus else FIXED
+    column_of_value = {name: f"hp:{name}" if name in metrics or name in fixed else name for name in values}
+    column_of_metric = {name: f"metric:{name}" if name in fixed else name for name in metrics}
+    columns = [*fixed, *column_of_value.values(), *column_of_metric.values()]
     return list(_rows(run, epochs, columns, column_of_value, column_of_metric))
 
 
@@ -47,6 +51,7 @@ def _rows(
         head |= {"iteration": place.iteration, "bracket": place.bracket}
         if trial.state is TrialState.FAILED:
             head["failure"] = failed_trial(trial).reason
+        head |= {name: getattr(trial, name) for name in ACCOUNTS if name in head}
         head |= {column_of_value[name]: value for name, value in trial.values.items()}
         for line in lines or [{}]:
             row = dict(head)

@@ -6,7 +6,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from gpusched.core.events import SessionOpened
+from gpusched.core.events import SessionOpened, SlotsChanged
 from gpusched.hyperparameters import HyperParameter
 from gpusched.ui import words
 from gpusched.ui.draw import how
@@ -77,6 +77,9 @@ def _trial(run: Run, trial_id: int, curves: list[list[float | None]]) -> dict[st
         "values": trial.values,
         "curves": curves,
     }
+    if trial.gpu_seconds is not None:
+        record |= {"gpu_seconds": trial.gpu_seconds, "gpu_utilisation": trial.gpu_utilisation}
+        record["gpu_gib"] = None if trial.gpu_peak_bytes is None else round(trial.gpu_peak_bytes / 2**30, 3)
     if trial.failure is not None:
         record["reason"] = failed_trial(trial).reason
         record["traceback"] = words.plain_lines(trial.failure.traceback)
@@ -118,7 +121,7 @@ def _slot_labels(run: Run) -> list[str]:
     """By index, over all sessions: a slot keeps the newest name it had."""
     labels: dict[int, str] = {}
     for event in run.events:
-        if isinstance(event, SessionOpened):
+        if isinstance(event, SessionOpened | SlotsChanged):
             labels |= {slot.index: slot.label or f"slot {slot.index}" for slot in event.slots}
     labels |= {span.slot: labels.get(span.slot, f"slot {span.slot}") for span in run.spans()}
     return [labels.get(index, f"slot {index}") for index in range(max(labels, default=-1) + 1)]

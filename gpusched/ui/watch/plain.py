@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gpusched.core.commands import AnyCommand, Launch
 from gpusched.core.events import (
     AnyEvent,
+    DeviceFailed,
     JobEnded,
     PauseAsked,
     ResumeAsked,
@@ -17,6 +18,7 @@ from gpusched.core.events import (
     SlotsChanged,
     StopAsked,
     TimeExpired,
+    TrialHung,
     TrialStopAsked,
 )
 from gpusched.core.outcome import End
@@ -57,6 +59,10 @@ class Teller:
                 return f"search ended: {words.clean(event.reason)}"
             case SlotsChanged():
                 return f"devices changed: {words.plural(len(event.slots), 'slot')} now"
+            case DeviceFailed():
+                return f"{search.places.label(event.device)} is out of use: {words.clean(event.reason)}"
+            case TrialHung():
+                return f"trial {event.trial}: hangs, {words.clean(event.reason)}; it is ended"
             case TimeExpired():
                 return "max_time is used: running trials end their epoch"
             case StopAsked():

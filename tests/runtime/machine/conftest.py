@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -88,6 +90,13 @@ class GpuLab:
     def finish(self, *more: str, trials: int = 6, **environ: str) -> int:
         code: int = self.lab.finish(*self.options(*more, trials=trials), **{**self.environ, **environ})[0]
         return code
+
+    def says(self, *words: str) -> str:
+        """What `gpusched WORDS` prints."""
+        command = [sys.executable, "-m", "gpusched.cli", *words]
+        done = subprocess.run(command, cwd=self.lab.folder, env=self.environ, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     @property
     def ledger(self) -> list[dict[str, Any]]:

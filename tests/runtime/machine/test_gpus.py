@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import signal
 from collections import Counter
@@ -43,6 +45,9 @@ def test_a_busy_gpu_is_waited_for(gpu_lab: Any, until: Callable[..., Any]) -> No
     scheduler = lab.start(trials=8)
     until("the first trial", lambda: len(lab.began()) == 1)
     assert lab.lab.search.places.waiting == ["gpu 1: a process (pid 4000000001) computes on it: waiting (--busy wait)"]
+    reason = "gpu 1: a process (pid 4000000001) computes on it: waiting (--busy wait)"
+    assert lab.says("status", "runs/search it").count(reason) == 1
+    assert "others compute on it: a search waits for it" in lab.says("devices")
     lab.nvml.devices[1]["compute"] = []
     lab.nvml.save()
     until("the second trial", lambda: len(lab.began()) == 2)
@@ -97,6 +102,7 @@ def test_a_gpu_that_is_lost(gpu_lab: Any, until: Callable[..., Any]) -> None:
     lab.nvml.devices[0]["errors"] = {"*": 15}
     lab.nvml.save()
     assert scheduler.wait(60) == 0
+    assert "gpu 0 is out of use: the GPU is lost (fallen off the bus)" in lab.lab.said
     assert lab.lab.search.places.quarantined == {
         lab.uuids[0]: "the GPU is lost (fallen off the bus): reset it or reboot"
     }
@@ -242,7 +248,7 @@ def test_auto_admits_what_fits(gpu_lab: Any) -> None:
     caps = [len(event["slots"]) for event in lab.lab.events("slots_changed")]
     assert [len(lab.lab.events("session_opened")[0]["slots"]), *caps] == [1, 2, 3]
     assert lab.lab.search.places.notes == [
-        "gpu 0: 3 at once: the largest of 2 trials held 6.0 GiB, and 22.6 GiB hold 3 of these with a margin"
+        "gpu 0: 3 at once: the largest of 2 known trials held 6.0 GiB, and 22.6 GiB hold 3 of these with a margin"
     ]
     first = lab.lab.events("session_opened")[0]["notes"]
     assert first == ["gpu 0: 1 at once: how much memory a trial needs is not known yet"]
@@ -299,5 +305,54 @@ def test_accounts_of_a_trial(gpu_lab: Any) -> None:
     whole = sum(usage["gpu_seconds"] for usage in usages.values())
     longest = max(usage["wall_seconds"] for usage in usages.values())
     assert whole < 1.5 * longest  # Each pays for half of what they shared.
+    table = list(csv.DictReader(lab.says("export", "runs/search it", "--format", "csv").splitlines()))
+    assert {row["trial"]: row["gpu_peak_bytes"] for row in table} == {"0": str(3 * GIB), "1": str(4 * GIB)}
+    status = lab.says("status", "runs/search it")
+    assert "GPU time" in status
+    assert "4.3 GB at most, 40 % busy" in status
+    told = json.loads(lab.says("status", "runs/search it", "--json"))["accounts"]
+    assert [(each["trial"], each["gpu_utilisation"]) for each in told] == [(0, 0.4), (1, 0.4)]
+    lab.says("report", "runs/search it", "-o", "report.html")
+    assert '"gpu_gib":4.0' in (lab.lab.folder / "report.html").read_text()
     trial = lab.lab.search.trials[1]
     assert (trial.gpu_peak_bytes, trial.gpu_utilisation) == (4 * GIB, 0.4)
+
+
+def test_a_gpu_is_given_on_when_it_is_empty(gpu_lab: Any, until: Callable[..., Any]) -> None:
+    """While the driver still shows a process of its trial, nothing starts there, though the process has ended."""
+    lab = gpu_lab(1)
+    lab.ills(
+        "if trial.id == 0 and epoch == 1:\n"
+        "    state = json.load(open(os.environ['FAKE_NVML']))\n"
+        "    state['devices'][0]['compute'] = [{'pid': os.getpid(), 'used': GIB}]\n"
+        "    json.dump(state, open('.state', 'w'))\n"
+        "    os.replace('.state', os.environ['FAKE_NVML'])\n"
+    )
+    scheduler = lab.start(trials=2)
+    until("the trial's end", lambda: [line["what"] for line in lab.ledger] == ["begins", "ends"])
+    until("its process's", lambda: lab.lab.trial_pids() == [])
+    for _ in range(20):
+        assert lab.lab.ask("status")["message"] == "running, 1 running"
+    assert lab.lab.events("job_ended") == []
+    lab.nvml.save()
+    assert scheduler.wait(60) == 0
+    assert lab.states() == ["completed"] * 2
+
+
+def test_trials_of_a_killed_scheduler_do_not_make_a_gpu_busy(gpu_lab: Any, until: Callable[..., Any]) -> None:
+    """The next session knows them for its own, and adopts them where they are."""
+    lab = gpu_lab(2)
+    lab.lab.hold()
+    first = lab.start(trials=5)
+    until("two trials", lambda: len(lab.lab.events("job_started")) == 2 and len(lab.began()) == 2)
+    first.kill()
+    first.wait()
+    second = lab.start(trials=5)
+    until("the second session", lambda: len(lab.lab.events("session_opened")) == 2)
+    lab.lab.let_go()
+    assert second.wait(60) == 0
+    opened = lab.lab.events("session_opened")[1]
+    assert (len(opened["slots"]), opened["adopted"], opened.get("waiting")) == (2, [0, 1], None)
+    assert lab.states() == ["completed"] * 5
+    assert all(event["usage"]["gpu_seconds"] > 0 for event in lab.lab.events("job_ended"))
+    lab.sound()

@@ -165,7 +165,8 @@ for (const { name, share } of DATA.importance) {
 // ---- every trial
 {
   const names = [...new Set(DATA.trials.flatMap((t) => Object.keys(t.values)))];
-  const columns = [["trial", (t) => t.id], ["state", (t) => t.state], [DATA.objective, (t) => t.score], ["epochs", (t) => t.epochs], ["bracket", (t) => t.bracket], ["seconds", (t) => t.seconds], ...names.map((name) => [name, (t) => t.values[name]])];
+  const accounts = DATA.trials.some((t) => t.gpu_seconds !== undefined) ? [["GPU seconds", (t) => t.gpu_seconds], ["GPU memory (GiB)", (t) => t.gpu_gib], ["GPU load", (t) => t.gpu_utilisation]] : [];
+  const columns = [["trial", (t) => t.id], ["state", (t) => t.state], [DATA.objective, (t) => t.score], ["epochs", (t) => t.epochs], ["bracket", (t) => t.bracket], ["seconds", (t) => t.seconds], ...accounts, ...names.map((name) => [name, (t) => t.values[name]])];
   const table = $("trials"), head = make("tr", undefined, make("thead", undefined, table)), body = make("tbody", undefined, table);
   const rows = new Map();
   for (const trial of DATA.trials) {
