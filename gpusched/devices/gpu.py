@@ -29,6 +29,11 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.name or 'a process'} (pid {self.pid}{by})"
 
 
+def is_mps(name: str | None) -> bool:
+    """Whether a process of that name is CUDA's Multi-Process Service: it computes nothing for itself."""
+    return name is not None and name.startswith("nvidia-cuda-mps")
+
+
 class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     """One GPU, or one MIG slice of one: whatever CUDA can be pinned to by UUID."""
 
@@ -59,9 +64,13 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
         return str(self.index) if self.mig_index is None else f"{self.index}:{self.mig_index}"
 
     def foreign(self, own_pids: Iterable[int] = ()) -> tuple[Process, ...]:
-        """The compute processes that are not ours. A display server is nobody's rival."""
+        """The compute processes that are not ours. A display server is nobody's rival, nor is one that only serves."""
         own = frozenset(own_pids)
-        return tuple(process for process in self.processes if process.kind == "compute" and process.pid not in own)
+        return tuple(
+            process
+            for process in self.processes
+            if process.kind == "compute" and process.pid not in own and not is_mps(process.name)
+        )
 
 
 class Cpu(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from gpusched.launcher.client import LauncherClient
 from gpusched.launcher.protocol import Load
 from gpusched.runtime import resume
 from gpusched.runtime.control import serve_control
+from gpusched.runtime.machine.driver import Driver
 from gpusched.runtime.machine.layout import Layout
 from gpusched.runtime.machine.signs import SILENT_SECONDS, Signs
 from gpusched.runtime.machine.watch import LOOK_SECONDS, Watch, own_gpus
@@ -171,9 +172,9 @@ class Session:
                 checkpoint_every=settings.checkpoint_every,
                 layout=layout,
             )
-            with _driver(layout) as nvml:
+            with _driver(layout) as driver:
                 signs = Signs(settings.trial_timeout, seconds_from(_SILENT, SILENT_SECONDS))
-                watch = Watch(scheduler, layout, nvml, signs, seconds_from(_LOOK, LOOK_SECONDS))
+                watch = Watch(scheduler, layout, driver, signs, seconds_from(_LOOK, LOOK_SECONDS))
                 scheduler.noted = watch.noted
                 engine = LocalEngine(run_dir, launcher, watch.report, lambda: self._another(run_dir))
                 async with serve_control(run_dir, scheduler):
@@ -208,11 +209,12 @@ class Session:
 
 
 @contextlib.contextmanager
-def _driver(layout: Layout) -> Iterator[Nvml | None]:
+def _driver(layout: Layout) -> Iterator[Driver | None]:
     """A conversation with the driver for as long as the search runs; None without a GPU to talk about."""
     if not layout.gpus:
         yield None
         return
+    driver = None
     try:
         nvml = Nvml().__enter__()
     except NvmlMissing as missing:
@@ -221,9 +223,13 @@ def _driver(layout: Layout) -> Iterator[Nvml | None]:
         return
     try:
         nvml.gpus()  # From now on it knows them, were they lost.
-        yield nvml
+        driver = Driver(nvml)
+        yield driver
     finally:
-        nvml.__exit__(None, None, None)
+        if driver is not None:
+            driver.close()
+        if driver is None or driver.answers:  # Where it hangs, its end would hang too.
+            nvml.__exit__(None, None, None)
 
 
 async def _end(*tasks: asyncio.Task[None]) -> None:

@@ -20,6 +20,8 @@ from gpusched.core.events import AnyEvent, DeviceFailed, JobEnded, JobStarted, S
 from gpusched.core.outcome import End, Usage
 from gpusched.devices import CPU_DEVICE, Fault, Gpu, Nvml, Sample
 from gpusched.devices.accounts import Account, Accounts
+from gpusched.devices.gpu import is_mps
+from gpusched.runtime.machine.driver import Driver
 from gpusched.runtime.machine.layout import Layout
 from gpusched.runtime.machine.signs import Signs
 
@@ -37,9 +39,12 @@ VACATE_SECONDS = 5.0
 #: … and while it shows no process, but memory that is not given back.
 VACATE_UNSEEN_SECONDS = 2.0
 _VACATE_EVERY = 0.02
-_DRIVER_SECONDS = 5.0
-#: The driver tells of a fault a moment after the program has felt it.
+#: The driver tells of a fault a moment after the program has felt it, which then ends in one of these ways.
 _FAULT_SECONDS = 0.2
+_FELT = frozenset(
+    {"signal", "DeviceError", "NoGPU", "RuntimeError", "AcceleratorError"}
+    | {"InternalError", "UnknownError", "XlaRuntimeError", "JaxRuntimeError"}
+)
 #: Memory that comes and goes with the driver's own housekeeping.
 _SLACK_BYTES = 64 * 2**20
 #: For so long after its end a trial's processes are not taken for somebody else's.
@@ -47,19 +52,19 @@ _OWN_SECONDS = 30.0
 
 
 class Watch:
-    """One session's eyes. `nvml` is an open conversation, or None where no GPU is in use."""
+    """One session's eyes. `driver` is None where no GPU is in use."""
 
     def __init__(
-        self, scheduler: Scheduler, layout: Layout, nvml: Nvml | None, signs: Signs, every: float = LOOK_SECONDS
+        self, scheduler: Scheduler, layout: Layout, driver: Driver | None, signs: Signs, every: float = LOOK_SECONDS
     ) -> None:
-        self._scheduler, self._layout, self._nvml, self._signs, self._every = scheduler, layout, nvml, signs, every
+        self._scheduler, self._layout, self._driver, self._signs, self._every = scheduler, layout, driver, signs, every
         self._accounts = Accounts()
         self._owners: dict[int, Key] = {}  #: pids of trials that run
         self._past: dict[int, float] = {}  #: pids of trials that ran: when they ended
         self._suspects: set[str] = set()  #: GPUs on which others computed at the last look
         self._transparent: set[str] = set()  #: GPUs whose processes the driver shows here
         self._ecc: dict[str, int] = {}  #: errors when the session began
-        self._faults: list[Fault] = []
+        self._silent = False  #: the driver does not answer
         self._failed: set[str] = set()
         self._ends: set[asyncio.Task[None]] = set()
         self._open = asyncio.Event()  #: the session is, and goes on
@@ -79,7 +84,7 @@ class Watch:
             if devices and key not in self._accounts.running:
                 self._accounts.began(key, devices, time.monotonic())
             self._scheduler.post(event)
-        elif not devices or not self._open.is_set() or self._nvml is None:
+        elif not devices or not self._open.is_set() or self._driver is None:
             self._close(key)
             self._scheduler.post(event)
         else:
@@ -92,8 +97,7 @@ class Watch:
         began = time.monotonic()
         usage = event.usage
         try:
-            sound = event.end in (End.COMPLETED, End.OVERSIZE)
-            await self._look(devices, patience=0.0 if sound else _FAULT_SECONDS)
+            await self._look(devices, patience=_FAULT_SECONDS if self._may_be_a_fault(event, devices) else 0.0)
             account = self._close(key)
             if account is not None:
                 usage = _with_account(usage, account)
@@ -103,6 +107,12 @@ class Watch:
         finally:
             self._close(key)
             self._scheduler.post(msgspec.structs.replace(event, usage=usage))
+
+    def _may_be_a_fault(self, event: JobEnded, devices: tuple[str, ...]) -> bool:
+        """Whether the driver may be about to say that its end was a device's doing."""
+        if event.end not in (End.FAILED, End.KILLED, End.FATAL) or event.failure is None:
+            return False
+        return self._failed.isdisjoint(devices) and event.failure.kind in _FELT
 
     def _close(self, key: Key) -> Account | None:
         for pid in [pid for pid, owner in self._owners.items() if owner == key]:
@@ -155,9 +165,9 @@ class Watch:
     async def run(self) -> None:
         """From the session's opening, until cancelled."""
         await self._open.wait()
-        if self._nvml is not None:
-            parents = [parent for parent in self._parents.values() if parent is not None]
-            await asyncio.to_thread(self._nvml.watch_faults, [*self._uuids, *parents])
+        if self._driver is not None:
+            boards = [*self._uuids, *(parent for parent in self._parents.values() if parent is not None)]
+            await self._driver.ask(lambda nvml: nvml.watch_faults(boards))
         while True:
             try:
                 await self._look(self._uuids)
@@ -175,19 +185,20 @@ class Watch:
 
     async def _ask(self, devices: Iterable[str], patience: float) -> tuple[dict[str, Sample], list[Fault]]:
         """What the driver says; nothing where it does not answer."""
-        nvml, wanted = self._nvml, list(devices)
-        if nvml is None or not wanted:
+        wanted = list(devices)
+        if self._driver is None or not wanted:
             return {}, []
 
-        def look() -> tuple[dict[str, Sample], list[Fault]]:
+        def look(nvml: Nvml) -> tuple[dict[str, Sample], list[Fault]]:
             samples = nvml.sample(wanted)
-            return samples, nvml.faults(patience) if patience else nvml.faults()
+            # A fault that came while samples were taken is not missed either.
+            return samples, nvml.faults(patience)
 
-        try:
-            async with asyncio.timeout(_DRIVER_SECONDS):
-                return await asyncio.to_thread(look)
-        except TimeoutError:
-            return {}, []
+        found = await self._driver.ask(look, patience)
+        if found is None and not self._silent:
+            self._scheduler.view.message("the NVIDIA driver does not answer: GPUs are not watched until it does")
+        self._silent = found is None
+        return found or ({}, [])
 
     async def _look(self, devices: Iterable[str], patience: float = 0.0) -> None:
         samples, faults = await self._ask(devices, patience)
@@ -236,14 +247,16 @@ class Watch:
         come = {uuid for uuid in found - self._layout.busy.keys() if uuid in self._suspects}
         gone = {uuid for uuid in samples if uuid in self._layout.busy and uuid not in found}
         self._suspects = (self._suspects - samples.keys()) | found
-        if (come or gone) and self._nvml is not None:
-            seen = await asyncio.to_thread(self._nvml.gpus)
+        if (come or gone) and self._driver is not None:
+            seen = await self._driver.ask(lambda nvml: nvml.gpus()) or ()
             own = {process.pid for gpu in seen for process in gpu.processes if not self._foreign(gpu.uuid, process.pid)}
             if self._layout.judge([gpu for gpu in seen if gpu.uuid in come | gone], own):
                 self._scheduler.relay()
 
     def _foreign(self, uuid: str, pid: int) -> bool:
         if self._owner(pid) is not None or self._is_past(pid):
+            return False
+        if is_mps(_name(pid)):
             return False
         # Where the driver numbers processes otherwise than this container, ours are among those nobody knows.
         return not self._accounts.on(uuid) or uuid in self._transparent or os.path.exists(f"/proc/{pid}")
@@ -285,3 +298,11 @@ def _session(pid: int) -> int:
     with contextlib.suppress(OSError, OverflowError):  # Another container's numbers may be anything.
         return os.getsid(pid)
     return -1
+
+
+def _name(pid: int) -> str | None:
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return None

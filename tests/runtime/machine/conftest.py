@@ -50,7 +50,7 @@ def train(hp, trial):
     trial.load_checkpoint()
     if GPU == "-1":  # The space is looked for.
         return {"val_loss": 0.0}
-    hold(1)
+    hold(float(open("need").read()) if os.path.exists("need") else 1)
     note(trial=trial.id, what="begins", gpu=GPU, at=time.monotonic(), epoch=trial.start_epoch)
     for epoch in range(trial.start_epoch, trial.stop_epoch):
         if os.path.exists("ills"):

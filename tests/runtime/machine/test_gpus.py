@@ -238,7 +238,8 @@ def train(hp, trial):
 def test_auto_admits_what_fits(gpu_lab: Any) -> None:
     """One trial first, then one more with each whose need is known, until the GPU is full but for a margin."""
     lab = gpu_lab(1)
-    lab.ills("hold(6)\ntime.sleep(0.15)")
+    (lab.lab.folder / "need").write_text("6")
+    lab.ills("time.sleep(0.15)")
     assert lab.finish("--per-gpu", "auto", trials=12) == 0
     here, most = 0, 0
     for line in sorted(lab.ledger, key=lambda line: line["at"]):
@@ -268,10 +269,10 @@ def test_a_trial_without_epochs_is_ended_and_tried_once_more(gpu_lab: Any) -> No
         "    if trial.id == 1: open('hung', 'w')\n"
         "    time.sleep(600)\n"
     )
-    assert lab.finish("--trial-timeout", "0.7", trials=5) == 0
+    assert lab.finish("--trial-timeout", "1.5", trials=5) == 0
     assert lab.states() == ["completed", "completed", "failed", "completed", "completed"]
     failure = lab.lab.search.trials[2].failure
-    assert (failure.kind, failure.message) == ("hang", "no epoch for 0.7 s (--trial-timeout)")
+    assert (failure.kind, failure.message) == ("hang", "no epoch for 1.5 s (--trial-timeout)")
     lab.sound()
 
 
@@ -355,4 +356,37 @@ def test_trials_of_a_killed_scheduler_do_not_make_a_gpu_busy(gpu_lab: Any, until
     assert (len(opened["slots"]), opened["adopted"], opened.get("waiting")) == (2, [0, 1], None)
     assert lab.states() == ["completed"] * 5
     assert all(event["usage"]["gpu_seconds"] > 0 for event in lab.lab.events("job_ended"))
+    lab.sound()
+
+
+# ---------------------------------------------------------------------------- where a trial runs
+
+
+def test_a_trial_runs_near_its_gpu(gpu_lab: Any) -> None:
+    """On the cores of its GPU's NUMA node, an even share each; and it is pinned by UUID, whatever the order of GPUs."""
+    cores = sorted(os.sched_getaffinity(0))
+    lab = gpu_lab(0)
+    for number, core in reversed(list(enumerate(cores[:2]))):
+        lab.nvml.add(uuid=f"GPU-{number}", cpus=[core])
+    lab.ills("note(trial=trial.id, what='cores', gpu=GPU, cores=sorted(os.sched_getaffinity(0)), at=time.monotonic())")
+    assert lab.finish(trials=4) == 0
+    seen = {(line["gpu"], tuple(line["cores"])) for line in lab.ledger if line["what"] == "cores"}
+    assert seen == {(f"GPU-{number}", (core,)) for number, core in enumerate(cores[:2])}
+
+
+def test_slices_of_a_gpu_fail_with_it(gpu_lab: Any, until: Callable[..., Any]) -> None:
+    """MIG slices are devices of their own, with accounts; a fault of their GPU is theirs."""
+    lab = gpu_lab(0)
+    slices = [{"uuid": f"MIG-{i}", "name": "1g", "gi": i, "ci": 0, "total": 6 * GIB, "used": 0} for i in range(2)]
+    lab.nvml.add(mig=slices)
+    lab.nvml.add()
+    lab.ills("while epoch == 1 and GPU.startswith('MIG'): time.sleep(0.01)")
+    scheduler = lab.start(trials=6)
+    until("epochs on both", lambda: sum(line["gpu"].startswith("MIG") for line in lab.ledger) == 2)
+    until("an account of both", lambda: all(lab.lab.run.trial(i).metrics.exists() for i in range(3)))
+    lab.nvml.state["events"] = [{"uuid": lab.nvml.devices[0]["uuid"], "xid": 79}]
+    lab.nvml.save()
+    assert scheduler.wait(60) == 0
+    assert lab.states() == ["completed"] * 6
+    assert lab.lab.search.places.quarantined == {f"MIG-{i}": "the driver reports XID 79" for i in range(2)}
     lab.sound()
