@@ -20,6 +20,10 @@ from gpusched.oracles.draws import uniform
 from gpusched.oracles.pareto import pareto_order
 from gpusched.oracles.samplers import make_sampler
 
+#: A rung promotes at most so many times its best 1/η where a model proposes trials that get better and better: without,
+#: nearly each is among the best when it comes, most epochs go to promotions, and few trials are started.
+_CAP = 1.3
+
 
 class TopRung:
     """The finished trials of one rung, split into the best 1/η and the rest; O(log n) for each arrival."""
@@ -81,7 +85,7 @@ class ASHA(Oracle):
         max_trials: how many configurations are tried; None never ends.
         brackets: how many of Hyperband's brackets the trials are dealt to; 1 starts all in the lowest rung.
         seed: of all values.
-        sampler: "random" or "model".
+        sampler: "random" or "model"; with a model a rung promotes at most 1.3 times its best 1/η.
         initial: configurations that the first trials get; what they leave out is drawn.
 
     Source: Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020, Algorithm 2.
@@ -115,6 +119,7 @@ class ASHA(Oracle):
             initial=initial,
         )
         self.factor = factor
+        self._capped = sampler == "model"
         self._table = table[:brackets]
         self._stops = [[stop for _, stop in rungs] for _, rungs in self._table]
         self._rungs = [[TopRung() for _ in stops] for stops in self._stops]
@@ -251,6 +256,8 @@ class ASHA(Oracle):
             self._arrive(trial)
 
     def _next_up(self, rung: TopRung, places: int) -> int | None:
+        if self._capped and len(rung.promoted) >= _CAP * places:
+            return None
         if len(self.objectives) == 1:
             return rung.pop()
         settled = [i for i in rung.members if self.trials[i].budget and not self.trials[i].running]

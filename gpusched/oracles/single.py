@@ -19,6 +19,8 @@ from gpusched.oracles.samplers import GridSampler, ModelSampler, RandomSampler, 
 
 #: Trials in a search that nothing else limits.
 _MANY = 1_000_000_000
+#: Share of quasi-random trials beside the model's, where each is trained in full: nothing of less training misleads it.
+_EXPLORE = 0.1
 
 
 class FullTraining(Brackets):
@@ -135,6 +137,6 @@ class BayesianOptimization(FullTraining):
             max_epochs,
             max_trials=max_trials,
             seed=seed,
-            sampler=ModelSampler(start),
+            sampler=ModelSampler(start, explore=_EXPLORE),
             initial=initial,
         )

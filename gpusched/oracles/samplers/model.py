@@ -4,9 +4,8 @@ A Gaussian process over (configuration, log epoch) learns from every rung of eve
 configuration that is best, at full training, in one function drawn from the posterior (Thompson 1933): so trials
 proposed at the same time differ without anything being made up about those still running.
 
-Guards against being led astray: a share of the trials is quasi-random; nothing is proposed next to what was tried;
-and where the model, shown the lowest rung alone, ranks the promoted trials no better than chance, most trials are
-quasi-random again.
+Guards against being led astray: a share of the trials is quasi-random, the larger the worse the model, shown the
+lowest rung alone, ranks the trials that were promoted; and nothing is proposed next to what was tried.
 """
 
 from __future__ import annotations
@@ -24,28 +23,30 @@ from gpusched.oracles.samplers.gp import GP, Array
 if TYPE_CHECKING:
     from gpusched.oracles.base import Job, Oracle, Trial
 
-#: Trials that have ended before the model is asked.
-_START = 10
-#: Share of quasi-random trials, while the model is right and when it is not.
-_EXPLORE, _DISTRUST = 0.2, 0.6
+#: Trials that have ended before the model is asked. With 10, searches of ten full trainings ended worse than random
+#: ones wherever short trainings tell little of long ones.
+_START = 25
+#: Share of quasi-random trials before promoted trials have told how right the model is, and its limits afterwards.
+_EXPLORE, _EXPLORE_LEAST, _EXPLORE_MOST = 0.45, 0.2, 0.6
 #: Points the model is fitted to at most; a fit costs their cube.
 _MOST_POINTS = 300
 #: Parameters are fitted anew when there are so many times the points of the last time.
 _REFIT = 1.1
 #: Candidates all over the space, and beside each of the best trials.
 _ANYWHERE, _BESIDE, _BEST = 300, 30, 5
-#: A candidate is nearer to no trial than this share of the cube's diagonal, or of what the trials leave between them:
-#: in few dimensions they soon stand close.
-_APART, _APART_SHARE = 0.1, 0.1
+#: A candidate is nearer to no trial than this share of the cube's diagonal, times the side of the cube that each trial
+#: has to itself: in few dimensions they soon stand close.
+_APART = 0.18
 #: How far above the median, in spreads, scores are told apart.
 _CLIP = 0.7
 
 
 class ModelSampler(Sampler):
-    """Quasi-random trials first, then those that the model proposes."""
+    """``start`` quasi-random trials first, then those that the model proposes, and of these a share ``explore``."""
 
-    def __init__(self, start: int = _START) -> None:
+    def __init__(self, start: int = _START, explore: float = _EXPLORE) -> None:
         self._start = start
+        self._before = explore
 
     def begin(self, oracle: Oracle, initial: list[dict[str, Any]]) -> None:
         super().begin(oracle, initial)
@@ -57,7 +58,7 @@ class ModelSampler(Sampler):
         self._rows: dict[int, Array] = {}
         self._theta: Array | None = None
         self._fitted = 0  # points at the last fit
-        self._trusted = True
+        self._explore = self._before
 
     def told(self, trial: Trial, job: Job) -> None:
         self._ended[trial.id] = trial
@@ -73,7 +74,7 @@ class ModelSampler(Sampler):
         if attempt or self._queued or len(self._ended) < self._start or not self._codec.hyperparameters:
             return super()._propose(trial_id, attempt)
         rng = np.random.Generator(np.random.Philox(key=[self.seed % 2**64, trial_id]))
-        if rng.random() < (_EXPLORE if self._trusted else _DISTRUST):
+        if rng.random() < self._explore:
             return super()._propose(trial_id, attempt)
         found = self._best_of_one_draw(rng)
         return super()._propose(trial_id, attempt) if found is None else found
@@ -134,7 +135,9 @@ class ModelSampler(Sampler):
         if self._theta is None or len(y) >= _REFIT * self._fitted:
             gp.fit()
             self._theta, self._fitted = gp.theta, len(y)
-            self._trusted = self._agrees(gp)
+            agreement = self._agreement(gp)
+            if agreement is not None:
+                self._explore = min(max(1.0 - agreement, _EXPLORE_LEAST), _EXPLORE_MOST)
         gp.condition()
         candidates = self._candidates(gp, rng)
         if candidates is None:
@@ -152,7 +155,7 @@ class ModelSampler(Sampler):
         points = self._codec.embed(candidates)
         known = self._embed(list(self.oracle.trials.values())[-2000:])
         squares = (points**2).sum(1)[:, None] + (known**2).sum(1)[None, :] - 2 * points @ known.T
-        apart = min(_APART, _APART_SHARE * len(known) ** (-1 / points.shape[1]))
+        apart = _APART * len(known) ** (-1 / points.shape[1])
         candidates = candidates[squares.min(1) > apart**2 * points.shape[1]]
         # Too few left: the space is full of trials, or so small that it is soon used up.
         return candidates if len(candidates) >= _BESIDE else None
@@ -167,8 +170,11 @@ class ModelSampler(Sampler):
         kept = rng.random(rows.shape) < np.where(unordered, 0.8, 0.3)
         return np.clip(np.where(kept, rows, moved), 0.0, 1.0 - 1e-12)
 
-    def _agrees(self, gp: GP) -> bool:
-        """Whether the model, shown the lowest rung alone, ranks those trained further better than chance."""
+    def _agreement(self, gp: GP) -> float | None:
+        """How well the model, shown the lowest rung alone, ranks those trained further; None where too few were.
+
+        1 is the order of their scores, 0 chance.
+        """
         low = gp.t <= gp.t.min() + 1e-9
         agreement, count = 0.0, 0
         for level in np.unique(gp.t[~low]):
@@ -180,7 +186,7 @@ class ModelSampler(Sampler):
             mean, _ = shown.predict(gp.x[high], gp.t[high])
             agreement += float(high.sum()) * _rank_correlation(mean, gp.y[high])
             count += int(high.sum())
-        return count < 10 or agreement > 0.0
+        return agreement / count if count >= 10 else None
 
 
 def _thinned(points: list[tuple[Trial, int, float]], lowest: int) -> list[tuple[Trial, int, float]]:
