@@ -42,16 +42,16 @@ class Places:
                 everywhere = trial.was_alone is Alone.MACHINE
                 self.table.close(trial.id, self.table.devices if everywhere else trial.devices)
 
-    def leave(self, trial: Trial, running: list[Trial]) -> None:
-        """Its attempt has ended."""
+    def leave(self, trial: Trial, left: int, running: Callable[[], list[Trial]]) -> None:
+        """Its attempt has ended; so many are `left`, and `running` lists them where it comes to that."""
         if trial.slot is None:
             self.table.open(trial.id)
             return
         self.table.give_back(trial.slot)
         trial.slot = None
         # A trial that a lowered cap had left beside the table counts on the free slot now.
-        if len(running) > len(self.table.taken):
-            for beside in running:
+        if left > len(self.table.taken):
+            for beside in running():
                 if beside.slot is None and beside.devices == trial.devices:
                     beside.slot = self.table.take_like(beside.id, beside.devices)
                     return

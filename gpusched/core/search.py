@@ -296,7 +296,7 @@ class Search:
 
     def _leave_slot(self, trial: Trial) -> None:
         self._running.discard(trial.id)
-        self.places.leave(trial, self.running)
+        self.places.leave(trial, len(self._running), lambda: self.running)
         if trial.started_at is not None:
             trial.seconds += max(0.0, self.at - trial.started_at)
         trial.pid = None

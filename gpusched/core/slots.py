@@ -152,6 +152,8 @@ class SlotTable:
 
     def open(self, trial: int) -> None:
         """The devices that were this trial's alone are everybody's again."""
+        if not self._closed:
+            return
         self._kept.pop(trial, None)
         mine = [device for device, holder in self._closed.items() if holder == trial]
         for device in mine:
