@@ -115,9 +115,9 @@ def too_large(trial: Trial, event: JobEnded) -> Failure:
     usage, where = event.usage, trial.where
     on_gpu = failure.kind == OUT_OF_GPU_MEMORY and trial.devices != ("cpu",)
     peak = (usage.gpu_peak_bytes if on_gpu else usage.peak_bytes) if usage is not None else None
-    size = f" of {gib(where.total_bytes)}" if on_gpu and where is not None and where.total_bytes else ""
-    place = f"{where.label or 'its GPU'}{size}" if on_gpu and where is not None else "this machine"
-    held = f"it held {gib(peak)} and wanted more" if peak else "how much it needs is not known"
+    size = f" of {gigabytes(where.total_bytes)}" if on_gpu and where is not None and where.total_bytes else ""
+    place = f"{where.label.partition(' #')[0] or 'its GPU'}{size}" if on_gpu and where is not None else "this machine"
+    held = f"it held {gigabytes(peak)} and wanted more" if peak else "how much it needs is not known"
     return Failure(
         kind=failure.kind,
         message=f"needs more memory than {place} has, alone on it too; {held} ({failure.message})",
@@ -125,6 +125,6 @@ def too_large(trial: Trial, event: JobEnded) -> Failure:
     )
 
 
-def gib(count: int) -> str:
+def gigabytes(count: int) -> str:
     """Bytes for people."""
-    return f"{count / 2**30:.1f} GiB"
+    return f"{count / 1e9:.1f} GB"

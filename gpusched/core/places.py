@@ -61,7 +61,9 @@ class Places:
         return "; ".join(f"{self.label(device)}: {reason}" for device, reason in self.quarantined.items())
 
     def label(self, device: str) -> str:
-        return next((slot.label or device for slot in self._given if device in slot.devices), device)
+        """As people call it: its slots' label, without which of them."""
+        named = next((slot.label or device for slot in self._given if device in slot.devices), device)
+        return named.partition(" #")[0]
 
     # ------------------------------------------------------------------ queues
 

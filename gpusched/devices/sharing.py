@@ -8,7 +8,7 @@ fit with a margin. A trial that ran out of memory beside others lowers the numbe
 from __future__ import annotations
 
 from gpusched.core.events import AnyEvent, JobEnded, JobStarted, SessionOpened
-from gpusched.core.faults import OUT_OF_GPU_MEMORY, OUT_OF_HOST_MEMORY
+from gpusched.core.faults import OUT_OF_GPU_MEMORY, OUT_OF_HOST_MEMORY, gigabytes
 from gpusched.core.outcome import End
 from gpusched.devices.gpu import Gpu
 from gpusched.devices.placement import FILL
@@ -116,22 +116,18 @@ class Sharing:
         if not self._peaks:
             return f"{head}: how much memory a trial needs is not known yet"
         peak = max(self._peaks.values())
-        known = f"the largest of {len(self._peaks)} known trials held {_gib(peak)}"
+        known = f"the largest of {len(self._peaks)} known trials held {gigabytes(peak)}"
         fits = self._fits(gpu) or 0
         if cap >= fits or cap == 1:
-            return f"{head}: {known}, and {_gib(_room(gpu))} hold {max(fits, 0)} of these with a margin"
+            return f"{head}: {known}, and {gigabytes(_room(gpu))} hold {max(fits, 0)} of these with a margin"
         if cap == MOST:
             return f"{head}: {known}; more would only take turns"
         if cap == len(self._peaks) + 1:
             return f"{head}: {known}; {fits} fit, each that is known admits one"
-        return f"{head}: {known}, but a process takes up to {_gib(self._host_bytes)} of the machine's memory"
+        return f"{head}: {known}, but a process takes up to {gigabytes(self._host_bytes)} of the machine's memory"
 
 
 def _room(gpu: Gpu) -> int:
     """Bytes that trials may fill together."""
     graphics = sum(process.used_bytes or 0 for process in gpu.processes if process.kind == "graphics")
     return max(0, int(((gpu.total_bytes or 0) - graphics) * FILL))
-
-
-def _gib(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB"

@@ -101,7 +101,7 @@ def test_out_of_memory_alone_is_a_failure_with_its_figures() -> None:
     assert machine.trials[0].state is TrialState.FAILED
     assert machine.trials[0].failure is not None
     assert machine.trials[0].failure.message == (
-        "needs more memory than gpu 0 of 24.0 GiB has, alone on it too; it held 23.0 GiB and wanted more "
+        "needs more memory than gpu 0 of 25.8 GB has, alone on it too; it held 24.7 GB and wanted more "
         "(failed to allocate 9 GiB)"
     )
 

@@ -201,7 +201,7 @@ def test_out_of_memory_alone_fails_with_its_figures(gpu_lab: Any) -> None:
     assert lab.states() == ["completed", "failed", "completed"]
     failure = lab.lab.search.trials[1].failure
     assert failure.message == (
-        "needs more memory than gpu 0 of 24.0 GiB has, alone on it too; it held 23.0 GiB and wanted more "
+        "needs more memory than gpu 0 of 25.8 GB has, alone on it too; it held 24.7 GB and wanted more "
         "(CUDA out of memory. Tried to allocate 9 GiB)"
     )
 
@@ -249,7 +249,7 @@ def test_auto_admits_what_fits(gpu_lab: Any) -> None:
     caps = [len(event["slots"]) for event in lab.lab.events("slots_changed")]
     assert [len(lab.lab.events("session_opened")[0]["slots"]), *caps] == [1, 2, 3]
     assert lab.lab.search.places.notes == [
-        "gpu 0: 3 at once: the largest of 2 known trials held 6.0 GiB, and 22.6 GiB hold 3 of these with a margin"
+        "gpu 0: 3 at once: the largest of 2 known trials held 6.4 GB, and 24.2 GB hold 3 of these with a margin"
     ]
     first = lab.lab.events("session_opened")[0]["notes"]
     assert first == ["gpu 0: 1 at once: how much memory a trial needs is not known yet"]
