@@ -46,6 +46,10 @@ class SlotTable:
         """All that slots stand on."""
         return tuple(self._on)
 
+    def kept_for(self, index: int) -> int | None:
+        """The trial that is to have this slot's devices alone."""
+        return next((self._closed[device] for device in self.slots[index].devices if device in self._closed), None)
+
     def _is_closed(self, slot: SlotInfo) -> bool:
         return any(device in self._closed for device in slot.devices)
 

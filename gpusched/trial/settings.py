@@ -118,6 +118,8 @@ class Asked:
         whole("max_consecutive_failed_trials", self.max_consecutive_failed_trials, 1)
         whole("max_model_size", self.max_model_size, 1, none=True)
         whole("executions_per_trial", self.executions_per_trial, 1)
+        if isinstance(self.per_gpu, str) and self.per_gpu != "auto":
+            raise UsageError(f"per_gpu: {self.per_gpu!r} is not possible; give an integer of at least 1, or 'auto'")
         if self.per_gpu != "auto":
             whole("per_gpu", self.per_gpu, 1)
         whole("gpus_per_trial", self.gpus_per_trial, 1)

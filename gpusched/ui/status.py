@@ -56,13 +56,16 @@ def state(facts: Facts, run: Run, pid: int | None) -> str:
 
 def _told(gpu: Gpu, places: Places) -> bool:
     """Whether the search itself says why it is not used."""
-    return any(line.startswith(f"gpu {gpu.label}:") for line in places.waiting)
+    return any(line.startswith(f"gpu {gpu.label}:") for line in (*places.waiting, *places.notes))
 
 
 def unused(facts: Facts, run: Run, inventory: Inventory | None) -> list[str]:
     """Why devices are idle or not used at all."""
     reasons = []
-    idle = [row.label for row in facts.rows if row.trial is None]
+    table = run.search.slots
+    kept = {row.label: table.kept_for(row.slot) for row in facts.rows if row.trial is None and row.slot in table.slots}
+    reasons += [f"{label}: kept for trial {trial}, alone" for label, trial in kept.items() if trial is not None]
+    idle = [row.label for row in facts.rows if row.trial is None and kept.get(row.label) is None]
     if idle and facts.phase is Phase.RUNNING:
         reasons.append(f"{', '.join(idle)}: idle, what comes next depends on trials still running")
     places = run.search.places

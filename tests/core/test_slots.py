@@ -40,3 +40,48 @@ def test_a_trial_that_runs_already_is_seated_on_its_own_devices_only() -> None:
     assert table.take_like(7, ("GPU-b",)) == 1
     assert table.take_like(8, ("GPU-b",)) is None
     assert table.taken == {1: 7}
+
+
+def test_a_trial_that_is_to_be_alone_gets_its_device_when_that_is_empty() -> None:
+    """Until then nothing new starts there, and after it everything may."""
+    table = SlotTable(SlotInfo(index=i, devices=(f"GPU-{i % 2}",)) for i in range(4))
+    assert [table.take(trial) for trial in (0, 1)] == [0, 1]
+    assert table.take_alone(9) is None
+    assert [table.kept_for(index) for index in range(4)] == [9, None, 9, None]
+    assert (table.take(2), table.take(3), table.free) == (3, None, 0)
+    assert table.take_alone(9, beside={"GPU-0"}) is None
+    table.give_back(0)
+    assert table.take_alone(9, beside={"GPU-0"}) is None
+    assert table.take_alone(9) == 0
+    assert table.take(4) is None
+    table.give_back(0)
+    assert [table.take(trial) for trial in (4, 5)] == [0, 2]
+
+
+@given(steps=st.lists(st.tuples(st.integers(0, 7), st.booleans()), max_size=60))
+def test_no_order_of_things_gives_an_alone_trial_company(steps: list[tuple[int, bool]]) -> None:
+    """Taken, given back, kept: whoever asked to be alone is, and nothing stays closed after it."""
+    table = SlotTable(SlotInfo(index=i, devices=(f"GPU-{i % 3}",)) for i in range(6))
+    alone: set[int] = set()
+    waiting: set[int] = set()
+    for trial, wants in steps:
+        places = {holder: index for index, holder in table.taken.items()}
+        if trial in places:
+            table.give_back(places[trial])
+            alone.discard(trial)
+        elif wants or trial in waiting:
+            waiting.add(trial)
+            if table.take_alone(trial) is not None:
+                waiting.discard(trial)
+                alone.add(trial)
+        else:
+            table.take(trial)
+        devices = [table.slots[index].devices[0] for index in table.taken]
+        for index, holder in table.taken.items():
+            assert holder not in alone or devices.count(table.slots[index].devices[0]) == 1
+    for index in list(table.taken):
+        table.give_back(index)
+    for trial in waiting:
+        table.open(trial)
+    assert table.free == 6
+    assert sorted(table.take(trial) for trial in range(6)) == list(range(6))  # type: ignore[type-var]

@@ -29,6 +29,22 @@ def test_everything_a_scheduler_needs() -> None:
     assert (told.kind, told.keras, told.gpus, told.max_trials) == ("function", False, "all", None)
 
 
+def test_what_is_asked_of_gpus_and_of_trials_that_hang() -> None:
+    """By default GPUs that others use are waited for; wrong words are named with those that are right."""
+    plain = settings(Task(gs.RandomSearch(train=train, objective="val_loss")))
+    assert (plain.busy, plain.per_gpu, plain.trial_timeout) == ("wait", 1, None)
+    told = settings(
+        Task(gs.RandomSearch(train=train, objective="val_loss", busy="skip", per_gpu="auto", trial_timeout="10m"))
+    )
+    assert (told.busy, told.per_gpu, told.trial_timeout) == ("skip", "auto", 600.0)
+    with pytest.raises(UsageError, match="busy: 'never' is unknown; choose one of wait, skip, share"):
+        gs.RandomSearch(train=train, objective="val_loss", busy="never")
+    with pytest.raises(UsageError, match="per_gpu: 'many' is not possible; give an integer of at least 1, or 'auto'"):
+        gs.RandomSearch(train=train, objective="val_loss", per_gpu="many")
+    with pytest.raises(UsageError, match="trial_timeout: 'soon' is not a span of time"):
+        gs.RandomSearch(train=train, objective="val_loss", trial_timeout="soon")
+
+
 def test_options_beat_the_script() -> None:
     """What is given on the command line wins; what is not (None) leaves the script's."""
     tuner = gs.Hyperband(train=train, objective="val_loss", max_epochs=27, seed=1)
