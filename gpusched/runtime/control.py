@@ -32,6 +32,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     trials: list[int] = []
     now: bool = False
     per_gpu: int | None = None
+    gpus: str | list[str] | None = None
     max_time: float | None = None  #: seconds of running time over all sessions
 
 
@@ -112,10 +113,13 @@ def _obey(order: Order, scheduler: Scheduler) -> str:
 
 def _set(order: Order, scheduler: Scheduler) -> str:
     told = []
-    if order.per_gpu is None and order.max_time is None:
-        raise UsageError("set: nothing to change; give per_gpu or max_time")
+    if order.per_gpu is None and order.gpus is None and order.max_time is None:
+        raise UsageError("set: nothing to change; give per_gpu, gpus or max_time")
     if order.max_time is not None and not 0 < order.max_time < math.inf:
         raise UsageError(f"max_time: {order.max_time!r} is not possible; give a positive number of seconds")
+    if order.gpus is not None:
+        named = order.gpus if isinstance(order.gpus, str) else ", ".join(order.gpus)
+        told.append(f"GPUs {named}: {scheduler.change_gpus(order.gpus)} slots")
     if order.per_gpu is not None:
         if not scheduler.on_gpus:
             raise UsageError(

@@ -127,6 +127,11 @@ class Scheduler:
         self._layout.sharing.ask(per_gpu)
         return self.relay()
 
+    def change_gpus(self, gpus: str | list[str]) -> int:
+        """Other GPUs from now on; returns how many slots there are. Raises UsageError where there can be none."""
+        self._layout.choose(gpus)
+        return self.relay()
+
     def relay(self) -> int:
         """Lays the slots anew over the devices as they are now; returns how many there are."""
         laid = self._layout.lay(self.pids)

@@ -14,15 +14,21 @@ from gpusched.storage.rundir import RunDir
 @click.command("set")
 @run_argument
 @click.option("--per-gpu", type=click.IntRange(min=1), metavar="N", help="Trials at once on one GPU.")
+@click.option("--gpus", metavar="LIST", help="all, or indices and UUIDs with commas.")
 @click.option("--max-time", type=Duration(), help="Budget of running time, over resumes (90, 45m, 2h).")
-def command(run: RunDir, per_gpu: int | None, max_time: float | None) -> int:
-    """Change the cap of trials per GPU, or the time, of a running search. Running trials go on."""
+def command(run: RunDir, per_gpu: int | None, gpus: str | None, max_time: float | None) -> int:
+    """Change the cap of trials per GPU, the GPUs, or the time, of a running search. Running trials go on."""
+    from gpusched.trial.settings import gpu_names
     from gpusched.ui import words
     from gpusched.ui.order import order
 
-    wanted: dict[str, Any] = {"per_gpu": per_gpu, "max_time": max_time}
+    wanted: dict[str, Any] = {
+        "per_gpu": per_gpu,
+        "gpus": None if gpus is None else gpu_names(gpus),
+        "max_time": max_time,
+    }
     asked = {name: value for name, value in wanted.items() if value is not None}
     if not asked:
-        raise UsageError("set: nothing to change; give --per-gpu or --max-time")
+        raise UsageError("set: nothing to change; give --per-gpu, --gpus or --max-time")
     click.echo(f"{run.name}: {words.clean(order(run, 'set', **asked))}")
     return 0

@@ -45,19 +45,21 @@ class Layout:
         #: What is asked for, in the machine's order; none: the CPU.
         self.gpus: tuple[Gpu, ...] = select(machine.gpus, settings.gpus, why_none="; ".join(machine.notes))
         self.busy: dict[str, str] = {}  #: GPUs that others compute on, by UUID, with the reason for people
+        self.fresh: set[str] = set()  #: chosen since the last look
         self.lost: dict[str, str] = {}  #: broken ones
 
     def judge(self, found: Iterable[Gpu], own_pids: Collection[int], *, first: bool = False) -> bool:
         """Takes in a look at GPUs; returns whether others' use of them has changed.
 
-        Under "skip" only the first look counts: who comes later comes to where our trials are. Raises UsageError where
-        then no GPU is left.
+        Under "skip" only the first look at a GPU counts: who comes later comes to where our trials are. Raises
+        UsageError where then no GPU is left.
         """
-        if self._policy == "share" or (self._policy == "skip" and not first):
+        if self._policy == "share":
             return False
         before = dict(self.busy)
-        asked = {gpu.uuid for gpu in self.gpus}
+        asked = {gpu.uuid for gpu in self.gpus if first or self._policy == "wait" or gpu.uuid in self.fresh}
         fresh = {gpu.uuid: gpu for gpu in found if gpu.uuid in asked}
+        self.fresh -= fresh.keys()
         for uuid, gpu in fresh.items():
             reason = usable(replace(gpu, refused=None), own_pids, self._policy)
             if reason is None:
@@ -72,7 +74,21 @@ class Layout:
             raise UsageError(
                 f"others compute on every GPU ({reasons}); --busy wait waits for them, --busy share does not"
             )
-        return before.keys() != self.busy.keys()
+        return before != self.busy
+
+    def choose(self, wanted: str | list[str]) -> None:
+        """Other GPUs from now on; trials that run end where they are. Raises UsageError for unknown ones."""
+        gpus = select(self._machine.gpus, wanted)
+        if not gpus or not self.gpus:
+            raise UsageError(
+                "gpus: a running search does not change between GPUs and the CPU; stop it, and give --gpus to the next"
+            )
+        if self._policy != "share":
+            # Who computes there is seen at the next look.
+            known = {gpu.uuid for gpu in self.gpus}
+            self.fresh = {gpu.uuid for gpu in gpus if gpu.uuid not in known}
+            self.busy |= dict.fromkeys(self.fresh, "is looked at first")
+        self._wanted, self.gpus = wanted, gpus
 
     @property
     def grouped(self) -> bool:

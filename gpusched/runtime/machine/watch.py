@@ -69,8 +69,7 @@ class Watch:
         self._ends: set[asyncio.Task[None]] = set()
         self._open = asyncio.Event()  #: the session is, and goes on
         self._caps = layout.caps()
-        self._uuids = [gpu.uuid for gpu in layout.gpus]
-        self._parents = {gpu.uuid: gpu.mig_parent for gpu in layout.gpus}
+        self._heard: set[str] = set()  #: GPUs whose faults the driver is asked to keep
 
     # ------------------------------------------------------------------ what the engine reports
 
@@ -165,16 +164,26 @@ class Watch:
     async def run(self) -> None:
         """From the session's opening, until cancelled."""
         await self._open.wait()
-        if self._driver is not None:
-            boards = [*self._uuids, *(parent for parent in self._parents.values() if parent is not None)]
-            await self._driver.ask(lambda nvml: nvml.watch_faults(boards))
         while True:
             try:
-                await self._look(self._uuids)
+                await self._hear()
+                await self._look(self._parents)
                 self._signs_of_life()
             except Exception:
                 log.exception("looking at the devices has failed; the search goes on")
             await asyncio.sleep(self._every)
+
+    @property
+    def _parents(self) -> dict[str, str | None]:
+        """The GPUs in use, and for slices the GPU they are on."""
+        return {gpu.uuid: gpu.mig_parent for gpu in self._layout.gpus}
+
+    async def _hear(self) -> None:
+        parents = self._parents
+        boards = {*parents, *(parent for parent in parents.values() if parent is not None)} - self._heard
+        if boards and self._driver is not None:
+            await self._driver.ask(lambda nvml: nvml.watch_faults(sorted(boards)))
+            self._heard |= boards
 
     async def close(self) -> None:
         self._open.clear()
@@ -245,6 +254,7 @@ class Watch:
         }
         # A process that only looked in is not waited for: one look more decides. Who has left has left.
         come = {uuid for uuid in found - self._layout.busy.keys() if uuid in self._suspects}
+        come |= self._layout.fresh & samples.keys()
         gone = {uuid for uuid in samples if uuid in self._layout.busy and uuid not in found}
         self._suspects = (self._suspects - samples.keys()) | found
         if (come or gone) and self._driver is not None:

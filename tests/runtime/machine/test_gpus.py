@@ -359,6 +359,27 @@ def test_trials_of_a_killed_scheduler_do_not_make_a_gpu_busy(gpu_lab: Any, until
     lab.sound()
 
 
+def test_the_set_of_gpus_changes(gpu_lab: Any, until: Callable[..., Any]) -> None:
+    """`set --gpus`: a GPU that joins is looked at first; one that leaves lets its trial finish."""
+    lab = gpu_lab(3)
+    lab.nvml.devices[2]["compute"] = [FOREIGN]
+    lab.nvml.save()
+    lab.lab.hold()
+    scheduler = lab.start("--gpus", "0", trials=6)
+    until("the first trial", lambda: len(lab.began()) == 1)
+    lab.says("set", "runs/search it", "--gpus", "1,2")
+    until("the second trial", lambda: len(lab.began()) == 2)
+    assert lab.began() == [(0, 0), (1, 1)]
+    assert lab.lab.search.places.waiting == ["gpu 2: a process (pid 4000000001) computes on it: waiting (--busy wait)"]
+    assert "does not change between GPUs and the CPU" in lab.lab.ask("set", gpus="none")["error"]
+    assert "there is no such GPU" in lab.lab.ask("set", gpus=["7"])["error"]
+    lab.lab.let_go()
+    assert scheduler.wait(60) == 0
+    assert {gpu for _, gpu in lab.began()[1:]} == {1}
+    assert lab.states() == ["completed"] * 6
+    lab.sound()
+
+
 # ---------------------------------------------------------------------------- where a trial runs
 
 
