@@ -141,3 +141,17 @@ def _busy(slots, seed):
         now, _, job = heapq.heappop(out)
         score = random.Random(f"{job.trial_id}/{seed}").random()
         oracle.tell(job, [score] * (job.stop_epoch - job.start_epoch))
+
+
+def test_iterations_are_a_staircase(unit, loss):
+    """Brackets that cut hard come first, and every bracket comes: each an iteration behind the one before it."""
+    oracle = Hyperband(unit, loss, 9, 3, iterations=None)
+    began = []
+    for _ in range(250):
+        job = oracle.ask()
+        where = oracle.place(job.trial_id)
+        if (where.iteration, where.bracket) not in began:
+            began.append((where.iteration, where.bracket))
+        oracle.tell(job, [1.0] * (job.stop_epoch - job.start_epoch))
+    steps = [(0, 2), (0, 1), (1, 2), (0, 0), (1, 1), (2, 2), (1, 0), (2, 1), (3, 2), (2, 0), (3, 1), (4, 2)]
+    assert began[:12] == steps
