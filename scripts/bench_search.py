@@ -1,13 +1,15 @@
-"""A 12-configuration grid of 2 epochs, trained by gpusched and by others, timed as whole commands in one run.
+"""A grid and a Hyperband search, trained by gpusched and by others, timed as whole commands in one run.
 
 All train the same small network on the same digits, two trials at once where they can. `warm` is the floor: the
-training alone, in two processes that have Keras and the data loaded already and no scheduler at all. Keras Tuner and
+training alone, in two processes that have Keras and the data loaded already and no scheduler at all. Warm processes
+and Ray Tune are given the jobs that gpusched came to; Keras Tuner finds its own by the same algorithm. Keras Tuner and
 Ray Tune are installed into a temporary folder, for the benchmark only.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import shutil
@@ -18,31 +20,47 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-COMMON = """
-    import os
+#: What every contestant imports: the model, the data, and hyperparameters with values already given.
+SHARED = """
+    import json, os
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    CONV, DENSE, RATE = [32, 64, 96], [32, 64], [1e-2, 1e-3]
 
-    def build(conv, dense, rate):
+    class Given:
+        def __init__(self, values): self.values = values
+        def Int(self, name, *args, **kwargs): return self.values[name]
+        Float = Choice = Boolean = Int
+
+    def jobs():
+        with open("jobs.json") as file:
+            return [(values, epochs) for values, epochs in json.load(file)]
+
+    def train(values, epochs, arguments):
+        arguments = {name: value for name, value in arguments.items() if name != "callbacks"}
+        return build_model(Given(values)).fit(**arguments, epochs=epochs, verbose=0).history
+"""
+
+GRID = """
+    def build_model(hp):
         import keras
+        conv = hp.Choice("conv", [32, 64, 96])
         model = keras.Sequential([
             keras.layers.Input((8, 8, 1)),
             keras.layers.Conv2D(conv, 3, padding="same", activation="relu"),
             keras.layers.MaxPooling2D(),
             keras.layers.Conv2D(conv, 3, padding="same", activation="relu"),
             keras.layers.Flatten(),
-            keras.layers.Dense(dense, activation="relu"),
+            keras.layers.Dense(hp.Choice("dense", [32, 64]), activation="relu"),
             keras.layers.Dense(10, activation="softmax"),
         ])
-        model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        optimizer = keras.optimizers.Adam(hp.Choice("rate", [1e-2, 1e-3]))
+        model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
         return model
 
-    def tuned(hp):
-        return build(hp.Choice("conv", CONV), hp.Choice("dense", DENSE), hp.Choice("rate", RATE))
-
-    def data():
+    def load_data():
         import numpy as np
         from sklearn.datasets import load_digits
         x, y = load_digits(return_X_y=True)
@@ -51,19 +69,51 @@ COMMON = """
         return dict(x=x[:6000], y=y[:6000], validation_data=(x[6000:], y[6000:]), batch_size=32)
 """
 
+
+@dataclass(frozen=True)
+class Contest:
+    """A search that all contestants do."""
+
+    title: str
+    common: str
+    gpusched: str  #: the tuner
+    keras_tuner: str
+    epochs: str  #: what search() is told beside the data
+
+
+CONTESTS = {
+    "grid": Contest(
+        title="12 configurations x 2 epochs",
+        common=textwrap.dedent(GRID),
+        gpusched='gs.GridSearch(build_model, objective="val_accuracy", cpu_slots=2, seed=0)',
+        keras_tuner='kt.GridSearch(build_model, objective="val_accuracy", max_trials=12, seed=0, **place)',
+        epochs="epochs=2",
+    ),
+    "digits": Contest(
+        title="examples/digits.py, Hyperband to 27 epochs",
+        common=(Path(__file__).parent.parent / "examples" / "digits.py")
+        .read_text()
+        .split("tuner =")[0]
+        .replace("import gpusched as gs\n", ""),
+        gpusched='gs.Hyperband(build_model, objective="val_accuracy", max_epochs=27, factor=3, cpu_slots=2, seed=42)',
+        keras_tuner='kt.Hyperband(build_model, objective="val_accuracy", max_epochs=27, factor=3, seed=42, **place)',
+        epochs="",
+    ),
+}
+
 SCRIPTS = {
     "warm": """
-        import itertools, multiprocessing, sys, time
+        import multiprocessing, time
         from common import *
 
         def worker(i, ready, go):
             os.sched_setaffinity(0, [sorted(os.sched_getaffinity(0))[i]])
             import keras
-            arguments = data()
+            arguments = load_data()
             ready.wait()
             go.wait()
-            for values in list(itertools.product(CONV, DENSE, RATE))[i::2]:
-                build(*values).fit(**arguments, epochs=2, verbose=0)
+            for values, epochs in sorted(jobs(), key=lambda job: -job[1])[i::2]:
+                train(values, epochs, arguments)
 
         if __name__ == "__main__":
             context = multiprocessing.get_context("spawn")
@@ -79,44 +129,44 @@ SCRIPTS = {
     "gpusched": """
         import gpusched as gs
         from common import *
-        tuner = gs.GridSearch(tuned, objective="val_accuracy", cpu_slots=2, seed=0)
+        tuner = {gpusched}
         if __name__ == "__main__":
-            tuner.search(lambda: data() | dict(epochs=2))
+            tuner.search(lambda: load_data() | dict({epochs}))
     """,
     "keras tuner": """
         import keras_tuner as kt
         from common import *
-        tuner = kt.GridSearch(tuned, objective="val_accuracy", max_trials=12, seed=0, directory="kt", project_name="g")
-        tuner.search(**data(), epochs=2, verbose=0)
+        place = dict(directory="kt", project_name="p")
+        tuner = {keras_tuner}
+        tuner.search(**load_data(), {epochs}{comma}verbose=0)
     """,
     "ray tune": """
-        import itertools, sys, warnings
+        import sys, warnings
         warnings.simplefilter("ignore")
         import ray
         from ray import tune
         from common import *
 
         def trainable(config):
-            arguments = data()
-            history = build(*config["values"]).fit(**arguments, epochs=2, verbose=0).history
-            tune.report({"val_accuracy": history["val_accuracy"][-1]})
+            history = train(*config["job"], load_data())
+            tune.report({{"val_accuracy": history["val_accuracy"][-1]}})
 
         class Reused(tune.Trainable):
             def setup(self, config):
                 import keras
-                self.arguments = data()
-                self.values = config["values"]
+                self.arguments = load_data()
+                self.job = config["job"]
             def reset_config(self, config):
-                self.values = config["values"]
+                self.job = config["job"]
                 return True
             def step(self):
-                history = build(*self.values).fit(**self.arguments, epochs=2, verbose=0).history
-                return {"val_accuracy": history["val_accuracy"][-1], "done": True}
+                history = train(*self.job, self.arguments)
+                return {{"val_accuracy": history["val_accuracy"][-1], "done": True}}
 
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-        grid = tune.grid_search([list(v) for v in itertools.product(CONV, DENSE, RATE)])
+        every = jobs()
         reuse = "--reuse" in sys.argv
-        tune.Tuner(Reused if reuse else trainable, param_space={"values": grid},
+        tune.Tuner(Reused if reuse else trainable, param_space={{"job": tune.grid_search(every)}},
                    tune_config=tune.TuneConfig(metric="val_accuracy", mode="max", reuse_actors=reuse),
                    run_config=tune.RunConfig(verbose=0, storage_path=os.path.abspath("ray"))).fit()
     """,
@@ -200,43 +250,72 @@ def chief_and_workers(folder: Path, library: Path) -> float:
     return seconds
 
 
+def trained(run: Path) -> list[tuple[dict[str, Any], int]]:
+    """The jobs of a finished search: their values, and how many epochs each trained."""
+    from gpusched.core.events import JobEnded
+    from gpusched.runtime.reader import Run
+
+    found = Run.open(run)
+    launches = {(launch.trial, launch.attempt): launch for _, launch in found.launches}
+    ends = [event for event in found.events if isinstance(event, JobEnded)]
+    pairs = [(launches[end.trial, end.attempt], end.epochs) for end in ends]
+    return [(launch.values, epochs - launch.start_epoch) for launch, epochs in pairs if epochs > launch.start_epoch]
+
+
+def hold(contest: Contest, folder: Path, found: dict[str, Path], rounds: int) -> dict[str, list[float]]:
+    """Seconds of every contestant in every round."""
+    (folder / "common.py").write_text(textwrap.dedent(SHARED) + contest.common)
+    for contestant, text in SCRIPTS.items():
+        words = {"gpusched": contest.gpusched, "keras_tuner": contest.keras_tuner, "epochs": contest.epochs}
+        script = textwrap.dedent(text)
+        if contestant != "warm":
+            script = script.format(**words, comma=", " if contest.epochs else "")
+        (folder / f"{contestant.replace(' ', '_')}_.py").write_text(script)
+    command = str(Path(sys.executable).with_name("gpusched"))
+    search = [command, "run", "gpusched_.py", "--fresh"]
+    rows: dict[str, Callable[[], float]] = {
+        "gpusched run": lambda: run(search, folder),
+        "two warm processes, no scheduler": lambda: run([sys.executable, "warm_.py"], folder),
+    }
+    if library := found.get("keras tuner"):
+        path = str(library)
+        rows["Keras Tuner"] = lambda: run([sys.executable, "keras_tuner_.py"], folder, PYTHONPATH=path)
+        rows["Keras Tuner, chief and two workers"] = lambda: chief_and_workers(folder, library)
+    if ray := found.get("ray tune"):
+        tune = [sys.executable, "ray_tune_.py"]
+        rows["Ray Tune"] = lambda: run(tune, folder, PYTHONPATH=str(ray))
+        rows["Ray Tune, reused actors"] = lambda: run([*tune, "--reuse"], folder, PYTHONPATH=str(ray))
+    taken: dict[str, list[float]] = {row: [] for row in rows}
+    for _ in range(rounds):
+        for row, measure in rows.items():
+            for left in ("kt", "ray"):
+                shutil.rmtree(folder / left, ignore_errors=True)
+            taken[row].append(measure())
+            if row == "gpusched run":
+                (folder / "jobs.json").write_text(json.dumps(trained(folder / "runs" / "gpusched_")))
+    return taken
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("contest", nargs="*", choices=[*CONTESTS, []], help="which searches (default: all)")
     parser.add_argument("--rounds", type=int, default=3, help="of all contestants, one after the other")
     parser.add_argument("--alone", action="store_true", help="install nothing: gpusched against the floor only")
     arguments = parser.parse_args()
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     with tempfile.TemporaryDirectory(prefix="bench search ") as name:
         folder = Path(name)
-        (folder / "common.py").write_text(textwrap.dedent(COMMON))
-        for contestant, text in SCRIPTS.items():
-            (folder / f"{contestant.replace(' ', '_')}_.py").write_text(textwrap.dedent(text))
         found = {} if arguments.alone else libraries(folder)
-        command = str(Path(sys.executable).with_name("gpusched"))
-        rows: dict[str, Callable[[], float]] = {
-            "two warm processes, no scheduler": lambda: run([sys.executable, "warm_.py"], folder),
-            "gpusched run": lambda: run([command, "run", "gpusched_.py", "--fresh"], folder),
-        }
-        if library := found.get("keras tuner"):
-            path = str(library)
-            rows["Keras Tuner"] = lambda: run([sys.executable, "keras_tuner_.py"], folder, PYTHONPATH=path)
-            rows["Keras Tuner, chief and two workers"] = lambda: chief_and_workers(folder, library)
-        if ray := found.get("ray tune"):
-            words = [sys.executable, "ray_tune_.py"]
-            rows["Ray Tune"] = lambda: run(words, folder, PYTHONPATH=str(ray))
-            rows["Ray Tune, reused actors"] = lambda: run([*words, "--reuse"], folder, PYTHONPATH=str(ray))
-        taken: dict[str, list[float]] = {row: [] for row in rows}
-        for _ in range(arguments.rounds):
-            for row, measure in rows.items():
-                for left in ("kt", "ray"):
-                    shutil.rmtree(folder / left, ignore_errors=True)
-                taken[row].append(measure())
-    floor = statistics.median(taken["two warm processes, no scheduler"])
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    print(f"12 configurations x 2 epochs; {machine}")
-    print(f"{'':36} {'median s':>9} {'least':>7} {'most':>7} {'x floor':>8}")
-    for row, seconds in taken.items():
-        middle = statistics.median(seconds)
-        print(f"{row:36} {middle:9.1f} {min(seconds):7.1f} {max(seconds):7.1f} {middle / floor:8.2f}")
+        for each in arguments.contest or CONTESTS:
+            taken = hold(CONTESTS[each], folder, found, arguments.rounds)
+            floor = statistics.median(taken["two warm processes, no scheduler"])
+            print(f"{CONTESTS[each].title}; {machine}")
+            print(f"{'':36} {'median s':>9} {'least':>7} {'most':>7} {'x floor':>8}")
+            for row, seconds in taken.items():
+                middle = statistics.median(seconds)
+                print(
+                    f"{row:36} {middle:9.1f} {min(seconds):7.1f} {max(seconds):7.1f} {middle / floor:8.2f}", flush=True
+                )
     return 0
 
 
