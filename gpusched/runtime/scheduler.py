@@ -62,6 +62,7 @@ class Scheduler:
         self._engine: Engine | None = None
         self.slots: dict[int, Slot] = {}  #: as the newest event that the search has handled says
         self._laid: deque[Laid] = deque()  #: those of events that it has not handled yet
+        self._newest: Laid | None = None
         self._told: set[str] = set()  #: lines about the slots that people know
         self.noted: Callable[[AnyEvent], None] | None = None  #: is told of every event, once it was acted upon
         self._events: asyncio.Queue[AnyEvent] = asyncio.Queue()
@@ -96,7 +97,7 @@ class Scheduler:
         before = self._waiting_events()
         jobs = [event for event in before if isinstance(event, JobStarted | JobEnded)]
         await self._take(jobs)
-        laid = self._layout.lay(self.pids)
+        laid = self._newest = self._layout.lay(self.pids)
         self._laid.append(laid)
         opened = SessionOpened(
             at=0,
@@ -135,6 +136,9 @@ class Scheduler:
     def relay(self) -> int:
         """Lays the slots anew over the devices as they are now; returns how many there are."""
         laid = self._layout.lay(self.pids)
+        if laid == self._newest:
+            return len(laid.slots)
+        self._newest = laid
         self._laid.append(laid)
         self.post(SlotsChanged(at=0, slots=laid.infos(), waiting=laid.waiting, notes=laid.notes))
         return len(laid.slots)

@@ -177,6 +177,7 @@ class Session:
                 watch = Watch(scheduler, layout, driver, signs, seconds_from(_LOOK, LOOK_SECONDS))
                 scheduler.noted = watch.noted
                 engine = LocalEngine(run_dir, launcher, watch.report, lambda: self._another(run_dir))
+                await watch.hear()
                 async with serve_control(run_dir, scheduler):
                     view = asyncio.create_task(self._show(run), name="view")
                     looking = asyncio.create_task(watch.run(), name="watch")

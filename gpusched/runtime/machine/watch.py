@@ -63,7 +63,8 @@ class Watch:
         self._past: dict[int, float] = {}  #: pids of trials that ran: when they ended
         self._suspects: set[str] = set()  #: GPUs on which others computed at the last look
         self._transparent: set[str] = set()  #: GPUs whose processes the driver shows here
-        self._ecc: dict[str, int] = {}  #: errors when the session began
+        #: Errors when the session began.
+        self._ecc = {gpu.uuid: gpu.ecc_errors for gpu in layout.gpus if gpu.ecc_errors is not None}
         self._silent = False  #: the driver does not answer
         self._failed: set[str] = set()
         self._ends: set[asyncio.Task[None]] = set()
@@ -153,10 +154,9 @@ class Watch:
                 self._scheduler.relay()
 
     def _relay_if_changed(self) -> None:
-        caps = self._layout.caps()
+        before, self._caps = self._caps, self._layout.caps()
         most = self._layout.sharing.most_at_once
-        if caps != self._caps or (not self._layout.gpus and most is not None and len(self._scheduler.slots) > most):
-            self._caps = caps
+        if before != self._caps or (not self._layout.gpus and most is not None and len(self._scheduler.slots) > most):
             self._scheduler.relay()
 
     # ------------------------------------------------------------------ looking
@@ -166,7 +166,7 @@ class Watch:
         await self._open.wait()
         while True:
             try:
-                await self._hear()
+                await self.hear()
                 await self._look(self._parents)
                 self._signs_of_life()
             except Exception:
@@ -178,7 +178,8 @@ class Watch:
         """The GPUs in use, and for slices the GPU they are on."""
         return {gpu.uuid: gpu.mig_parent for gpu in self._layout.gpus}
 
-    async def _hear(self) -> None:
+    async def hear(self) -> None:
+        """Asks the driver to keep faults, from now on: before the first trial that may meet one."""
         parents = self._parents
         boards = {*parents, *(parent for parent in parents.values() if parent is not None)} - self._heard
         if boards and self._driver is not None:
