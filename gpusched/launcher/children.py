@@ -219,8 +219,10 @@ def train(task: Task | None, source: Load, spec: JobSpec, alive: Callable[[], No
 
     Returns the process's exit code.
     """
+    from gpusched.trial.fitting import framework
     from gpusched.trial.job import run_job
 
+    framework.prepare(spec)  # Before the user's code, which may start a framework.
     if task is None:
         alive()  # Loading is the user's own time.
         try:

@@ -65,7 +65,6 @@ class Job:
 
     def run(self) -> Outcome:
         try:
-            framework.prepare(self.spec)
             self._train()
         except Stopped:
             return self._outcome(End.INTERRUPTED)

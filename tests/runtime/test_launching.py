@@ -54,6 +54,14 @@ def test_a_thread_is_not_forked(lab: Any) -> None:
     assert lab.processes() == []
 
 
+@pytest.mark.parametrize("mode", ["auto", "spawn"])
+def test_memory_of_gpus_is_settled_before_the_script(lab: Any, mode: str) -> None:
+    """A script that each trial loads anew, and that starts a framework, finds its memory told to grow."""
+    lab.write(LOADED + THREAD + 'print("growth", os.environ.get("TF_FORCE_GPU_ALLOW_GROWTH"))')
+    assert lab.finish(*FEW, "--launch", mode)[0] == 0
+    assert all("growth true" in lab.run.trial(trial).log.read_text() for trial in range(3))
+
+
 def test_fork_can_be_forced(lab: Any) -> None:
     """--launch fork takes the risk that the user wants to take."""
     lab.write(LOADED + THREAD)
