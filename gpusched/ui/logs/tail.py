@@ -6,14 +6,26 @@ A file is opened for each read and not held: following a hundred logs takes no d
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import aiofiles
+from aiofiles.threadpool import wrap
+from aiofiles.threadpool.binary import AsyncBufferedReader
 
 from gpusched.ui.logs.screen import Lines
 
 BLOCK = 1 << 18
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[AsyncBufferedReader]:
+    """The file, opened at once and read in threads.
+
+    Opening in a thread would lose the descriptor of a reader that is cancelled meanwhile: nobody would close it.
+    """
+    with open(path, "rb") as file:
+        yield wrap(file)
 
 
 class LogFile:
@@ -49,7 +61,7 @@ class LogFile:
         self.offset = size
         if count <= 0 or not size:
             return
-        async with aiofiles.open(self.path, "rb") as file:
+        with reading(self.path) as file:
             position, wanted = size, count + 1
             while position > 0:
                 start = max(0, position - BLOCK)
@@ -76,7 +88,7 @@ class LogFile:
         if size == self.offset:
             return
         try:
-            async with aiofiles.open(self.path, "rb") as file:
+            with reading(self.path) as file:
                 await file.seek(self.offset)
                 while self.offset < size:
                     content = await file.read(min(BLOCK, size - self.offset))
