@@ -6,6 +6,7 @@ Imports no command before it is asked for, so that `gpusched --help` and shell c
 from __future__ import annotations
 
 import contextlib
+import difflib
 import errno
 import importlib
 import os
@@ -61,8 +62,11 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            hint = f"; to run a script: gpusched run {args[0]}" if args[0].endswith(".py") else ""
-            raise click.UsageError(f"there is no command {args[0]!r}, only {', '.join(COMMANDS)}{hint}")
+            close = difflib.get_close_matches(args[0], COMMANDS, 1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(COMMANDS)}"
+            if args[0].endswith(".py"):
+                hint = f"to run a script: gpusched run {args[0]}"
+            raise click.UsageError(f"there is no command {args[0]!r}; {hint}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -100,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
     except (OSError, ValueError):
         _mute(sys.stdout)
-        code = code or 1
+        code = code or 128 + signal.SIGPIPE
     sys.exit(code)
 
 

@@ -21,6 +21,7 @@ from gpusched.devices import Slot, inventory, place
 from gpusched.engines.local import LocalEngine
 from gpusched.engines.simulated import simulate
 from gpusched.errors import GpuschedError, UsageError
+from gpusched.hyperparameters import Choice, Float, HyperParameter, Int
 from gpusched.launcher.client import LauncherClient
 from gpusched.launcher.protocol import Begin, Load
 from gpusched.oracles import Job, Oracle, Plan
@@ -87,7 +88,7 @@ async def forecast(source: Load, *, calibrate: bool) -> Forecast:
             algorithm=record.algorithm,
             seed=settings.seed,
             objective=", ".join(f"{o.name} ({o.direction})" for o in oracle.objectives),
-            space=[repr(hyperparameter) for hyperparameter in oracle.space.hyperparameters],
+            space=[_in_words(hyperparameter) for hyperparameter in oracle.space.hyperparameters],
             plan=oracle.plan(),
             slots=[slot.label for slot in placement.slots],
             notes=[*machine.notes, *placement.notes],
@@ -186,3 +187,23 @@ def _in_time(told: Forecast, measured: Calibration, record: SearchRecord, slots:
         busy=run.busy,
         disk_bytes=measured.checkpoint_bytes * told.plan.trials,
     )
+
+
+def _in_words(hyperparameter: HyperParameter) -> str:
+    """A hyperparameter's name, kind and range, and when it counts."""
+    match hyperparameter:
+        case Int() | Float():
+            low, high, step = hyperparameter.min_value, hyperparameter.max_value, hyperparameter.step
+            text = f"{low:g} to {high:g}" if isinstance(hyperparameter, Float) else f"{low} to {high}"
+            by_factor = step is not None and hyperparameter.sampling != "linear"
+            if step is not None and (by_factor or isinstance(hyperparameter, Float) or step != 1):
+                text += f", {'times' if by_factor else 'step'} {step:g}"
+            if hyperparameter.sampling != "linear":
+                text += f", {hyperparameter.sampling} scale"
+        case Choice():
+            text = "one of " + ", ".join(map(str, hyperparameter.values))
+        case _:
+            values = list(hyperparameter.values)
+            text = f"always {values[0]}" if len(values) == 1 else "one of " + ", ".join(map(str, values))
+    when = " and ".join(map(str, hyperparameter.conditions))
+    return f"{hyperparameter.name}: {type(hyperparameter).__name__}, {text}" + (f", if {when}" if when else "")

@@ -16,14 +16,14 @@ from gpusched.storage.rundir import RunDir
 ANSWER_SECONDS = 20.0
 
 
-class Refused(GpuschedError):
-    """The search does not do what was asked; the text is its answer."""
+class Unanswered(GpuschedError):
+    """The search's scheduler took the order and said nothing to it."""
 
 
 def order(run: RunDir, do: str, **details: Any) -> str:
     """What the search answers.
 
-    Raises UsageError where nobody works on it, Refused where it says no.
+    Raises UsageError where nobody works on it, or it says no; Unanswered where it says nothing.
     """
     try:
         folder = os.open(run.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -40,16 +40,16 @@ def order(run: RunDir, do: str, **details: Any) -> str:
     except PermissionError:
         raise UsageError(f"{run.path}: only the user who started this search can {do} it") from None
     except TimeoutError:
-        raise Refused(f"{run.name}: its scheduler (process {holder(run.lock)}) does not answer") from None
+        raise Unanswered(f"{run.name}: its scheduler (process {holder(run.lock)}) does not answer") from None
     except OSError:
         raise UsageError(_nobody(run)) from None
     finally:
         os.close(folder)
     if not reply:
-        raise Refused(f"{run.name}: its scheduler ended before it answered; `gpusched status` shows the state")
+        raise Unanswered(f"{run.name}: its scheduler ended before it answered; `gpusched status` shows the state")
     answer = msgspec.json.decode(reply)
     if not answer.get("ok"):
-        raise Refused(str(answer.get("error", "refused")))
+        raise UsageError(str(answer.get("error", "refused")))
     return str(answer.get("message", ""))
 
 

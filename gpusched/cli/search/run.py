@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,10 @@ def command(script: Path, arguments: tuple[str, ...], detach: bool, report_fd: i
     Options beat what the script says; arguments after -- are the script's own.
     """
     if not script.exists():
-        raise UsageError(f"{script}: there is no such file")
+        beside = [each.name for each in script.parent.glob("*.py")]
+        close = difflib.get_close_matches(script.name, beside, 1)
+        hint = f"; did you mean {script.with_name(close[0])}?" if close else ""
+        raise UsageError(f"{script}: there is no such file{hint}")
     if script.is_dir():
         raise UsageError(f"{script}: is a folder; name a Python script")
     if detach:

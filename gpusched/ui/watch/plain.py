@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gpusched.core.commands import AnyCommand, Launch
+from gpusched.core.commands import AnyCommand, Finish, Launch
 from gpusched.core.events import (
     AnyEvent,
     DeviceFailed,
@@ -42,6 +42,8 @@ class Teller:
     def lines(self, event: AnyEvent, commands: list[AnyCommand], search: Search) -> list[str]:
         told = self._tell(event, search)
         lines = [told] if told else []
+        if isinstance(event, SessionOpened) and any(isinstance(command, Finish) for command in commands):
+            lines.append("nothing is left to do; --fresh starts anew, a larger budget goes on")
         lines += [self._launched(command, search) for command in commands if isinstance(command, Launch)]
         return [f"[{words.clock(event.at)}] {line}" for line in lines]
 
@@ -53,7 +55,7 @@ class Teller:
             case SessionOpened():
                 slots = words.plural(len(event.slots), "slot")
                 labels = ", ".join(slot.label for slot in event.slots[:8]) + (", …" if len(event.slots) > 8 else "")
-                again = f", session {search.sessions}: carries on" if search.sessions > 1 else ""
+                again = f", session {search.sessions}" if search.sessions > 1 else ""
                 return f"search on {slots} ({labels}){again}"
             case SessionClosed():
                 return f"search ended: {words.clean(event.reason)}"
