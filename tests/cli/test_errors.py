@@ -16,6 +16,8 @@ import pytest
     [
         (["frobnicate"], "there is no command 'frobnicate'"),
         (["digits.py"], "to run a script: gpusched run digits.py"),
+        (["statsu"], "did you mean status?"),
+        (["run", "serach.py"], "did you mean search.py?"),
         (["run"], "Missing argument 'SCRIPT'"),
         (["run", "missing.py"], "missing.py: there is no such file"),
         (["run", "."], ".: is a folder"),
@@ -34,6 +36,7 @@ def test_wrong_usage_is_one_line(
     """The thing, its value and the way out, and exit code 2."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    (tmp_path / "search.py").touch()
     code, out, err = gpusched(*words)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("gpusched: ")
