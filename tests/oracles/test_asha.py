@@ -72,7 +72,7 @@ def started(sampler, jobs=120):
 
 
 def test_a_model_that_gets_better_still_starts_trials():
-    """The model sampler's promotions are capped, for its newest trial is always among the best; random draws' are not."""
+    """Promotions of the model sampler, whose newest trial is always among the best, are capped; random draws' are not."""
     assert started("random") < 60 < started("model")
 
 
