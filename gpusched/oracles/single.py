@@ -83,7 +83,8 @@ class RandomSearch(FullTraining):
 class GridSearch(FullTraining):
     """Every configuration of the grid, in the order of the space, the last hyperparameter moving fastest.
 
-    A range without step stands on the grid with ten values, evenly spread in probability (as in Keras Tuner).
+    Of each hyperparameter the default comes first, then the others. A range without step stands on the grid with its
+    default and ten values, evenly spread in probability. All of this is as in Keras Tuner.
     """
 
     def __init__(

@@ -72,7 +72,7 @@ def started(sampler, jobs=120):
 
 
 def test_a_model_that_gets_better_still_starts_trials():
-    """Promotions of the model sampler, whose newest trial is always among the best, are capped; random draws' are not."""
+    """The model sampler's promotions are capped, as its newest trial is always among the best; random ones are not."""
     assert started("random") < 60 < started("model")
 
 

@@ -63,14 +63,51 @@ def test_count_of_a_large_space():
     assert Space(hp).distinct() == 11**20
     hp.Float("x", 0.0, 1.0)
     assert Space(hp).distinct() is None
-    assert Space(hp).distinct(grid=True) == 10 * 11**20
+    assert Space(hp).distinct(grid=True) == 11 * 11**20
+
+
+def grid_of(hp):
+    oracle, values = GridSearch(hp, LOSS), []
+    while isinstance(job := oracle.ask(), Job):
+        values.append(job.values)
+        oracle.tell(job, [1.0])
+    return values
 
 
 def test_grid_order():
-    """The grid goes with the last hyperparameter moving fastest."""
-    oracle = GridSearch(conditional(), LOSS)
-    values = [oracle.ask().values for _ in range(9)]
-    assert values == list(Space(conditional()).enumerate())
+    """Keras Tuner's order: the last hyperparameter moves fastest, and defaults come before other values."""
+    hp = HyperParameters()
+    hp.Int("a", 1, 5, step=2, default=3)
+    hp.Choice("b", [10, 20, 30], default=20)
+    hp.Fixed("f", 7)
+    hp.Boolean("c")
+    assert [tuple(values.values()) for values in grid_of(hp)] == [
+        (a, b, 7, c) for a in (3, 1, 5) for b in (20, 10, 30) for c in (False, True)
+    ]
+
+
+def test_grid_order_under_conditions():
+    """Each branch has its own hyperparameters, and what stands behind them moves faster still."""
+    hp = HyperParameters()
+    hp.Choice("kind", ["cnn", "mlp"])
+    with hp.conditional_scope("kind", ["cnn"]):
+        hp.Int("filters", 8, 16, step=8)
+    with hp.conditional_scope("kind", ["mlp"]):
+        hp.Int("units", 32, 96, step=32)
+    hp.Boolean("drop")
+    assert grid_of(hp) == [
+        *({"kind": "cnn", "filters": n, "drop": drop} for n in (8, 16) for drop in (False, True)),
+        *({"kind": "mlp", "units": n, "drop": drop} for n in (32, 64, 96) for drop in (False, True)),
+    ]
+
+
+def test_a_range_without_step_on_the_grid():
+    """It stands there with its default and ten more values, the same ones in the same order every time."""
+    hp = HyperParameters()
+    hp.Float("lr", 1e-3, 1e-1, sampling="log")
+    rates = [values["lr"] for values in grid_of(hp)]
+    assert rates == [1e-3, *hp.space[0].values]
+    assert len(rates) == 11
 
 
 def test_codec_round_trip():

@@ -85,13 +85,14 @@ class Space:
             for values, ways in states.values():
                 options: list[tuple[dict[str, Any], int]] = [(values, ways)]
                 if hyperparameter.name not in values and self.is_active(hyperparameter, values):
-                    some = hyperparameter.values if grid else hyperparameter.support
-                    if some is None:
+                    size = _grid_size(hyperparameter) if grid else hyperparameter.size
+                    if size is None:
                         return None
                     if parent:
+                        some = _choices(hyperparameter, grid)
                         options = [({**values, hyperparameter.name: v}, ways) for v in some]
                     else:
-                        options = [({**values, hyperparameter.name: None}, ways * len(some))]
+                        options = [({**values, hyperparameter.name: None}, ways * size)]
                 for chosen, n in options:
                     kept = {name: v for name, v in chosen.items() if name in needed[i + 1]}
                     state = tuple(sorted(kept.items(), key=repr))
@@ -107,9 +108,25 @@ class Space:
                 hyperparameter = self.hyperparameters[i]
                 i += 1
                 if hyperparameter.name not in values and self.is_active(hyperparameter, values):
-                    for value in (hyperparameter.values if grid else hyperparameter.support) or ():
+                    for value in _choices(hyperparameter, grid):
                         yield from walk(i, {**values, hyperparameter.name: value})
                     return
             yield values
 
         return walk(0, {})
+
+
+def _choices(hyperparameter: HyperParameter, grid: bool) -> Iterator[Any]:
+    """Every value; on the grid the default stands before the others, as in Keras Tuner."""
+    if not grid:
+        yield from hyperparameter.support or ()
+        return
+    default = hyperparameter.default
+    if hyperparameter.accepts(default):
+        yield default
+    yield from (value for value in hyperparameter.values if value != default)
+
+
+def _grid_size(hyperparameter: HyperParameter) -> int:
+    values, default = hyperparameter.values, hyperparameter.default
+    return len(values) + (default not in values and hyperparameter.accepts(default))
