@@ -56,7 +56,7 @@ def collect(run: Run, pid: int | None) -> dict[str, Any]:
         "spans": spans,
         "busy": busy,
         "seconds": facts.seconds,
-        "advice": advice(facts, ranked[: max(4, len(ranked) // 10)], oracle.space.hyperparameters, busy, len(slots)),
+        "advice": advice(facts, ranked, oracle.space.hyperparameters, busy, len(slots)),
     }
 
 

@@ -1,0 +1,73 @@
+"""What a search's figures suggest to do next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gpusched.core.search import Phase
+from gpusched.hyperparameters import HyperParameters
+from gpusched.ui.facts import Best, Facts
+from gpusched.ui.report.advice import advice
+
+
+def told(values: list[dict[str, Any]]) -> list[str]:
+    """The advice on trials of these values, best first."""
+    hp = HyperParameters()
+    hp.Choice("rate", [0.1, 0.01, 0.001])
+    hp.Int("units", 0, 100)
+    ranked = [
+        Best(trial=i, score=float(i), epoch=2, budget=3, finished=True, values=each, place="")
+        for i, each in enumerate(values)
+    ]
+    facts = Facts(
+        name="x",
+        path=Path("x"),
+        algorithm="random",
+        objective="loss",
+        direction="min",
+        phase=Phase.RUNNING,
+        ending=None,
+        code=None,
+        complete=False,
+        trials_done=len(values),
+        trials_all=None,
+        trials_started=len(values),
+        trials_failed=0,
+        epochs_done=0,
+        epochs_all=None,
+        seconds=0.0,
+        seconds_left=None,
+        best=ranked[0],
+        rows=[],
+        rungs=[],
+    )
+    return advice(facts, ranked, hp.space, None, 1)
+
+
+def trials(*rates: float) -> list[dict[str, Any]]:
+    return [{"rate": rate, "units": 37 * i % 101} for i, rate in enumerate(rates, 1)]
+
+
+def test_a_value_on_which_the_best_agree() -> None:
+    """It is named with the evidence, and what may be dropped."""
+    assert told(trials(*[0.01] * 5, *[0.1, 0.001, 0.1, 0.01, 0.001] * 2)) == [
+        "The 5 best trials all have rate = 0.01, as 7 of all 15 do (by chance: 0.7 %). "
+        "It looks settled: stop, and drop the other values (0.1, 0.001)."
+    ]
+
+
+def test_agreement_that_says_nothing() -> None:
+    """Too few trials, a value that nearly all have, one that every trial has, or one dissenter: no advice."""
+    assert told(trials(*[0.01] * 5, 0.1, 0.1, 0.1, 0.1)) == []
+    assert told(trials(*[0.01] * 12, 0.1, 0.1)) == []
+    assert told(trials(*[0.01] * 20)) == []
+    assert told(trials(0.01, 0.01, 0.1, 0.01, 0.01, *[0.1] * 10)) == []
+
+
+def test_the_edge_of_a_range() -> None:
+    """The best at one end of a range say that it is too narrow."""
+    values = [{"rate": [0.1, 0.01][i % 2], "units": 100 if i < 4 else i} for i in range(12)]
+    assert told(values) == [
+        "4 of the 4 best trials have units at its upper end, 100: a wider range may hold better ones."
+    ]
