@@ -26,8 +26,9 @@ from gpusched.launcher.client import LauncherClient
 from gpusched.launcher.protocol import Begin, Load
 from gpusched.oracles import Job, Oracle, Plan
 from gpusched.runtime import resume
+from gpusched.runtime.narrow import Narrowing
 from gpusched.runtime.reader import build_oracle
-from gpusched.runtime.session import SHELL_OPTIONS
+from gpusched.runtime.session import SHELL_OPTIONS, named
 from gpusched.storage.metrics import read_metrics
 from gpusched.storage.records import JobSpec, SearchRecord
 from gpusched.storage.rundir import RunDir
@@ -70,10 +71,10 @@ def plan_script(script: Path, options: Mapping[str, Any], *, calibrate: bool) ->
     source = Load(script=str(script.resolve()), argv=own.pop("argv", []))
     asked = {name: value for name, value in own.items() if name not in SHELL_OPTIONS}
     source = msgspec.structs.replace(source, options=asked, mode=own.get("launch") or "auto")
-    return asyncio.run(forecast(source, calibrate=calibrate))
+    return asyncio.run(forecast(source, own, calibrate=calibrate))
 
 
-async def forecast(source: Load, *, calibrate: bool) -> Forecast:
+async def forecast(source: Load, options: Mapping[str, Any], *, calibrate: bool) -> Forecast:
     """Loads the user's code as a search does, and asks the oracle for its plan."""
     launcher = await LauncherClient.start(source)
     try:
@@ -81,8 +82,15 @@ async def forecast(source: Load, *, calibrate: bool) -> Forecast:
         machine = await asyncio.to_thread(inventory)
         per_gpu = 1 if isinstance(settings.per_gpu, str) else settings.per_gpu
         placement = place(machine, settings.gpus, per_gpu, settings.gpus_per_trial, settings.cpu_slots)
+        narrowing = None
+        if options.get("narrow"):
+            narrowing = Narrowing(named(settings, options), anew=bool(options.get("fresh") or settings.overwrite))
         await launcher.ready()
-        record = resume.record_of(settings, (await launcher.discover()).space)
+        space = (await launcher.discover()).space
+        if narrowing is None:
+            record = resume.record_of(settings, space)
+        else:
+            record = resume.record_of(settings, narrowing.space(space), narrowing.record)
         oracle = build_oracle(record)
         told = Forecast(
             algorithm=record.algorithm,
@@ -91,7 +99,7 @@ async def forecast(source: Load, *, calibrate: bool) -> Forecast:
             space=[_in_words(hyperparameter) for hyperparameter in oracle.space.hyperparameters],
             plan=oracle.plan(),
             slots=[slot.label for slot in placement.slots],
-            notes=[*machine.notes, *placement.notes],
+            notes=[*machine.notes, *placement.notes, *(narrowing.lines() if narrowing is not None else ())],
         )
         if not calibrate:
             return told

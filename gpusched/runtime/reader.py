@@ -35,7 +35,10 @@ def build_oracle(record: SearchRecord) -> Oracle:
     objectives = [Objective.from_config(objective) for objective in record.objectives]
     space = HyperParameters.from_config(record.space)
     one_or_more: Any = objectives if len(objectives) > 1 else objectives[0]
-    return kind(space, one_or_more, seed=record.seed, **record.arguments)
+    oracle = kind(space, one_or_more, seed=record.seed, **record.arguments)
+    if record.narrowed is not None:
+        oracle.warm_start([(trial.values, trial.scores) for trial in record.narrowed.older])
+    return oracle
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from gpusched.runtime.machine.driver import Driver
 from gpusched.runtime.machine.layout import Layout
 from gpusched.runtime.machine.signs import SILENT_SECONDS, Signs
 from gpusched.runtime.machine.watch import LOOK_SECONDS, Watch, own_gpus
+from gpusched.runtime.narrow import Narrowing
 from gpusched.runtime.reader import Run
 from gpusched.runtime.scheduler import Scheduler
 from gpusched.runtime.signals import heed_signals, redirect
@@ -38,7 +39,7 @@ from gpusched.trial.settings import Settings
 log = logging.getLogger(__name__)
 
 #: Options of the command line that are not the tuner's.
-SHELL_OPTIONS = {"run", "fresh", "launch"}
+SHELL_OPTIONS = {"run", "fresh", "launch", "narrow"}
 
 #: How long a forked trial may be silent before it counts as hanging, for machines that are much slower or faster.
 _FIRST_SIGN = "GPUSCHED_FIRST_SIGN_SECONDS"
@@ -121,23 +122,33 @@ class Session:
             machine = await looking
             # Now: what cannot be is said before anything of a run is touched.
             Layout(machine, settings, Sharing(settings.per_gpu)).lay()
-            run = claim(settings, self._options)
+            run = named(settings, self._options)
+            fresh = bool(self._options.get("fresh") or settings.overwrite)
+            narrowing = Narrowing(run, anew=fresh) if self._options.get("narrow") else None
+            run = claim(run if narrowing is None else narrowing.run, fresh=fresh)
             lock = RunLock(run.lock)
             self._run_dir = run
             if self._detached:
                 redirect(run.log)
             ready = await launcher.begin(run)
             space = (await launcher.discover()).space
+            if narrowing is not None:
+                space = narrowing.space(space)
             warnings = []
             if run.exists():
                 warnings = resume.carry_on(run, settings, space)
             else:
-                resume.begin(run, settings, space)
+                resume.begin(run, settings, space, None if narrowing is None else narrowing.record)
             # From here on a command that names no run means this one: it has a search.json.
             remember(run)
             self._view.started(run)
             notes = () if settings.gpus == "none" else machine.notes
-            for note in (*notes, *([ready.notice] if ready.notice else []), *warnings):
+            for note in (
+                *notes,
+                *(narrowing.lines() if narrowing is not None else ()),
+                *([ready.notice] if ready.notice else []),
+                *warnings,
+            ):
                 self._view.message(note)
             return await self._search(run, launcher, settings, machine)
         finally:
@@ -255,13 +266,16 @@ def positive_seconds(name: str, text: str) -> float:
     return value
 
 
-def claim(settings: Settings, options: Mapping[str, Any]) -> RunDir:
+def named(settings: Settings, options: Mapping[str, Any]) -> RunDir:
+    """The run directory that script and options name."""
+    path = options.get("run") or Path(settings.directory) / settings.project_name
+    return RunDir(Path(os.path.abspath(path)))
+
+
+def claim(run: RunDir, *, fresh: bool) -> RunDir:
     """The run directory, made if need be. Raises UsageError where it is another's or cannot be written."""
-    named = options.get("run")
-    path = Path(named) if named else Path(settings.directory) / settings.project_name
-    run = RunDir(Path(os.path.abspath(path)))
     try:
-        if run.exists() and (options.get("fresh") or settings.overwrite):
+        if run.exists() and fresh:
             pid = holder(run.lock)
             if pid is not None:
                 raise UsageError(f"{run.path}: process {pid} works on this run; stop it before you start anew")

@@ -69,6 +69,22 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     index: int | None = None
 
 
+class Older(msgspec.Struct, frozen=True, kw_only=True):
+    """A trial of an older search that a new one starts from."""
+
+    trial: int
+    values: dict[str, Any]
+    scores: list[float | None]  #: the objective after each epoch
+
+
+class Narrowed(msgspec.Struct, frozen=True, kw_only=True):
+    """Which search this one narrows, and how."""
+
+    run: str  #: its name
+    fixed: dict[str, Any]  #: what was settled there, by name
+    older: list[Older] = []  #: its trials that have these values, best first
+
+
 class SearchRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """search.json: what was asked. Written once at the start; a resumed search is held against it."""
 
@@ -84,3 +100,4 @@ class SearchRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     backend: str | None = None
     versions: dict[str, str] = {}
     created: float = 0.0  #: seconds since the epoch (wall clock)
+    narrowed: Narrowed | None = None

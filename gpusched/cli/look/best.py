@@ -23,13 +23,13 @@ def command(run: RunDir, number: int, as_json: bool) -> int:
     from gpusched.runtime.reader import Run
     from gpusched.ui import words
     from gpusched.ui.facts import finished_trial
-    from gpusched.ui.report.advice import settled
+    from gpusched.ui.report.advice import agreed
 
     opened = Run.open(run.path)
     oracle = opened.search.oracle
     objective = oracle.objectives[0]
     ranked = [best for trial in oracle.rank() if (best := finished_trial(oracle, trial)) is not None]
-    found, agreed = ranked[:number], settled(ranked, oracle.space.hyperparameters)
+    found, advice = ranked[:number], agreed(ranked, oracle.space.hyperparameters)
     if as_json:
         rows: list[dict[str, Any]] = [
             {
@@ -43,7 +43,7 @@ def command(run: RunDir, number: int, as_json: bool) -> int:
             for best in found
         ]
         facts = {"run": str(run.path), "objective": objective.name, "direction": objective.direction, "trials": rows}
-        print_json({**facts, "advice": agreed})
+        print_json({**facts, "advice": advice})
         return 0
     if not found:
         click.echo(f"{run.name}: no trial has completed yet")
@@ -64,6 +64,6 @@ def command(run: RunDir, number: int, as_json: bool) -> int:
         width = max((len(words.clean(name)) for name in best.values), default=0)
         for name, value in best.values.items():
             click.echo(f"     {words.clean(name):<{width}}  {words.value(value)}")
-    for line in agreed:
+    for line in advice:
         click.echo(f"\n{line}")
     return 0

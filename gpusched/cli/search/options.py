@@ -43,6 +43,12 @@ _OPTIONS: list[Callable[[Any], Any]] = [
     ),
     click.option("--run", metavar="RUN", help="The run directory, in place of directory/project_name."),
     click.option("--fresh", is_flag=True, default=None, help="Move an older run of that name aside and start anew."),
+    click.option(
+        "--narrow",
+        is_flag=True,
+        default=None,
+        help="Search on in RUN-narrow, with the values fixed on which RUN's best trials agree.",
+    ),
     click.option("--engine", type=click.Choice(["local", "ray"]), help="Where trials run."),
     click.option("--launch", type=click.Choice(["auto", "fork", "spawn"]), help="How trial processes are made."),
     click.option(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gpusched.hyperparameters import HyperParameter
+from gpusched.runtime.narrow import Settled, settled
 from gpusched.ui import words
 from gpusched.ui.facts import Best, Facts
 
@@ -14,8 +14,6 @@ from gpusched.ui.facts import Best, Facts
 _AT_THE_EDGE = 0.4
 _EDGE = 0.05
 _IDLE = 0.15
-#: A value that all the best share is named if so many as tried it would be that united by chance this seldom.
-_CHANCE = 0.05
 
 
 def advice(
@@ -24,7 +22,7 @@ def advice(
     """Lines for people; `ranked` are the finished trials, best first, `busy` the share of slot time in use."""
     best = ranked[: max(4, len(ranked) // 10)]
     lines = [line for hyperparameter in space if (line := _edge(hyperparameter, best))]
-    lines += settled(ranked, space)
+    lines += agreed(ranked, space)
     leader = facts.best
     if leader is not None and leader.finished and leader.budget > 3 and leader.epoch == leader.budget:
         lines.append(
@@ -69,35 +67,18 @@ def _edge(hyperparameter: HyperParameter, best: Sequence[Best]) -> str | None:
     return None
 
 
-def settled(ranked: Sequence[Best], space: Sequence[HyperParameter]) -> list[str]:
+def agreed(ranked: Sequence[Best], space: Sequence[HyperParameter]) -> list[str]:
     """A line for each hyperparameter on whose value the best of the finished trials agree."""
-    return [line for name in dict.fromkeys(each.name for each in space) if (line := _agreed(name, ranked))]
+    return [_in_words(each) for each in settled([best.values for best in ranked], space)]
 
 
-def _agreed(name: str, ranked: Sequence[Best]) -> str | None:
-    """A value on which the best trials agree though others were tried.
-
-    The best are the best tenth, at least five. That so many drawn from all finished trials had the value is the chance
-    given (hypergeometric). Where the sampler came to prefer the value, more trials have it and the chance is larger,
-    so such agreement is not taken for evidence twice.
-    """
-    count = max(5, len(ranked) // 10)
-    if len(ranked) < 2 * count or any(name not in each.values for each in ranked[:count]):
-        return None
-    value = ranked[0].values[name]
-    if any(each.values[name] != value for each in ranked[1:count]):
-        return None
-    tried = [each.values[name] for each in ranked if name in each.values]
-    having = sum(other == value for other in tried)
-    chance = math.comb(having, count) / math.comb(len(tried), count)
-    if having == len(tried) or chance > _CHANCE:
-        return None
-    others = dict.fromkeys(words.value(other) for other in tried if other != value)
-    shown = ", ".join([*others][:3]) + (", …" if len(others) > 3 else "")
+def _in_words(found: Settled) -> str:
+    others = list(dict.fromkeys(map(words.value, found.others)))
+    shown = ", ".join(others[:3]) + (", …" if len(others) > 3 else "")
     return (
-        f"The {count} best trials all have {words.clean(name)} = {words.value(value)}, "
-        f"as {having} of all {len(tried)} do (by chance: {100 * chance:.2g} %). "
-        f"It looks settled: stop, and drop the other values ({shown})."
+        f"The {found.best} best trials all have {words.clean(found.name)} = {words.value(found.value)}, "
+        f"as {found.having} of all {found.tried} do (by chance: {100 * found.chance:.2g} %). "
+        f"It looks settled: stop, and drop the other values ({shown}), or run it with --narrow."
     )
 
 
