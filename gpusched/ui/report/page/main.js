@@ -117,7 +117,7 @@ if (!DATA.advice.length) make("li", "Nothing in the figures calls for a change."
 }
 
 // ---- importance
-$("importance-hint").textContent = `Share of the variance of scores' ranks that one hyperparameter explains by itself, with all trials compared at epoch ${DATA.importance_epoch}. Effects of combinations are not in it.`;
+$("importance-hint").textContent = `Share of the variance of scores' ranks that is lost where this value is not known, combinations with other values included (total effect, by a random forest), with all trials compared at epoch ${DATA.importance_epoch}.`;
 for (const { name, share } of DATA.importance) {
   const row = make("div", undefined, $("importance"), "bar");
   make("span", name, row).title = name;
