@@ -5,50 +5,12 @@ The models and data are smaller, so that a search takes seconds.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import textwrap
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytestmark = [pytest.mark.keras, pytest.mark.slow]
-
-_BEFORE = """
-import json
-import keras
-import numpy as np
-import gpusched as keras_tuner
-
-def data(count):
-    draws = np.random.default_rng(count)
-    x = draws.normal(size=(count, 8)).astype("float32")
-    return x, (x[:, :4].sum(axis=1) > 0).astype("int32")
-
-(x_train, y_train), (x_val, y_val) = data(200), data(80)
-"""
-
-
-@pytest.fixture
-def python(tmp_path: Path) -> Callable[..., Any]:
-    """Runs a script as `python script.py`; returns the JSON of its last line."""
-
-    def run(code: str, *argv: str) -> Any:
-        folder = tmp_path / "sök 'n' \"s\""
-        folder.mkdir(exist_ok=True)
-        script = folder / "guide.py"
-        script.write_text(_BEFORE + textwrap.dedent(code), encoding="utf-8")
-        environ = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-        command = [sys.executable, str(script), *argv]
-        done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
-        return json.loads(done.stdout.strip().splitlines()[-1])
-
-    return run
 
 
 def test_getting_started(python: Callable[..., Any]) -> None:
@@ -185,3 +147,78 @@ def test_distributed_hyperband(python: Callable[..., Any]) -> None:
     first, again = python(code), python(code)
     assert first[:2] == [4, 4]
     assert again == first
+
+
+def test_a_search_on_jax(python: Callable[..., Any]) -> None:
+    """KERAS_BACKEND=jax: promotions carry on, and the best model is there with its weights."""
+    pytest.importorskip("jax")
+    result = python(
+        """
+        def build_model(hp):
+            model = keras.Sequential([keras.layers.Input((8,)), keras.layers.Dense(hp.Int("units", 2, 8)),
+                                      keras.layers.Dense(2, activation="softmax")])
+            model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+            return model
+
+        tuner = keras_tuner.Hyperband(build_model, objective="val_loss", max_epochs=3, factor=3, seed=2, cpu_slots=2)
+        tuner.search(x_train, y_train, validation_data=(x_val, y_val))
+        best = tuner.get_best_trials()[0]
+        loss = tuner.get_best_models()[0].evaluate(x_val, y_val, verbose=0)[0]
+        print(json.dumps([keras.config.backend(), tuner.remaining_trials, abs(loss - best.score) < 1e-5]))
+        """,
+        KERAS_BACKEND="jax",
+    )
+    assert result == ["jax", 0, True]
+
+
+def test_data_of_every_kind(python: Callable[..., Any]) -> None:
+    """Frames, generators, a PyDataset, tf.data and pictures that are augmented reach the trials through load_data."""
+    result = python("""
+        import pandas as pd
+        import tensorflow as tf
+
+        held = (x_val, y_val)
+
+        class Batches(keras.utils.PyDataset):
+            def __len__(self):
+                return 5
+            def __getitem__(self, i):
+                return x_train[40 * i : 40 * i + 40], y_train[40 * i : 40 * i + 40]
+
+        def frames():
+            table = pd.DataFrame(x_train, columns=[f"c{i}" for i in range(8)])
+            return dict(x=table, y=pd.Series(y_train), validation_data=held)
+
+        def generator():
+            def endless():
+                while True:
+                    yield from (Batches()[i] for i in range(5))
+            return dict(x=endless(), steps_per_epoch=5, validation_data=held)
+
+        def batches():
+            return dict(x=Batches(), validation_data=held)
+
+        def dataset():
+            return dict(x=tf.data.Dataset.from_tensor_slices((x_train, y_train)).batch(40), validation_data=held)
+
+        def pictures():
+            from keras.src.legacy.preprocessing.image import ImageDataGenerator
+            pixels = np.repeat(x_train[:, :, None, None], 8, axis=2)
+            turned = ImageDataGenerator(horizontal_flip=True).flow(pixels, y_train, batch_size=40, seed=1)
+            return dict(x=turned, validation_data=(np.repeat(x_val[:, :, None, None], 8, axis=2), y_val))
+
+        def build_model(hp):
+            model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(hp.Int("units", 2, 8)),
+                                      keras.layers.Dense(2, activation="softmax")])
+            model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+            return model
+
+        ended = []
+        for load_data in (frames, generator, batches, dataset, pictures):
+            tuner = keras_tuner.RandomSearch(build_model, objective="val_loss", max_trials=2, seed=2, cpu_slots=2,
+                                             project_name=load_data.__name__)
+            tuner.search(load_data, epochs=2)
+            ended.append([load_data.__name__, len(tuner.results())])
+        print(json.dumps(ended))
+    """)
+    assert result == [["frames", 4], ["generator", 4], ["batches", 4], ["dataset", 4], ["pictures", 4]]

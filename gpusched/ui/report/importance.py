@@ -2,7 +2,7 @@
 
 Pure. A random forest learns scores from values; then a hyperparameter's values are shuffled among trials that the
 forest has not seen (permutation importance: Breiman, Random Forests, Machine Learning 45, 2001). Half the rise
-of the squared error, over the variance of the scores, is the total effect in Sobol's sense (Jansen, Analysis of variance
+of the squared error, over the variance of the scores, is the total effect of Sobol (Jansen, Analysis of variance
 designs for model output, 1999). Scores are compared by rank, so that one diverged trial does not decide, and at the
 same epoch, so that longer training does not.
 """
