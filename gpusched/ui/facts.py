@@ -15,6 +15,7 @@ from gpusched.core.events import SessionClosed, SessionOpened
 from gpusched.core.search import Phase, Search
 from gpusched.core.trial import FINAL, Trial, TrialState
 from gpusched.oracles.base import Oracle, RungState
+from gpusched.runtime.outlook import Outlook
 
 if TYPE_CHECKING:
     from gpusched.runtime.reader import Run
@@ -126,6 +127,7 @@ class Observer:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.curves = Curves(run)
+        self._outlook = Outlook(run)
 
     def look(self, wall: float | None = None, *, alive: bool = True) -> Facts:
         """The search now. `wall` is seconds since 1970; `alive` says that a scheduler works on it."""
@@ -163,7 +165,7 @@ class Observer:
             epochs_done=epochs_done,
             epochs_all=None if left is None else epochs_done + left,
             seconds=now,
-            seconds_left=_seconds_left(search, rows, left, epochs_done, now, run.opened),
+            seconds_left=self._seconds_left(rows, left, epochs_done, now, wall),
             best=best,
             rows=rows,
             rungs=oracle.rungs(),
@@ -206,6 +208,27 @@ class Observer:
             score=best_score(search.oracle, lines),
             seconds_left=_trial_left(lines, epoch, stop, wall, self.curves.changed_at(trial.id)),
         )
+
+    def _seconds_left(self, rows: list[Row], left: int | None, done: int, now: float, wall: float) -> float | None:
+        """By looking ahead; where that cannot be, from the slot-seconds that an epoch has cost so far."""
+        search, opened = self.run.search, self.run.opened
+        if search.phase in (Phase.CLOSED, Phase.PAUSED):
+            return None
+        longest = max((row.seconds_left or 0.0 for row in rows), default=0.0)
+        if search.phase is Phase.STOPPING:
+            return longest
+        training = {row.trial: row.seconds_left for row in rows if row.trial is not None}
+        by_work = self._outlook.seconds_left(now, wall, training)
+        if by_work is None and left is not None and done > 0 and len(search.slots):
+            spent = sum(trial.seconds for trial in search.trials.values())
+            spent += sum(max(0.0, now - trial.started_at) for trial in search.running if trial.started_at is not None)
+            by_work = left * spent / done / len(search.slots)
+        if by_work is not None:
+            by_work = max(by_work, longest)
+        if opened is not None and search.max_time is not None:
+            by_time = max(0.0, search.max_time - now)
+            return by_time if by_work is None else min(by_time, by_work)
+        return by_work
 
     def _best_in_training(self, search: Search) -> Best | None:
         """Before any trial has finished: the best epoch of those in training."""
@@ -330,21 +353,3 @@ def _trial_left(
         return None
     since = max(0.0, wall - changed_at) if changed_at is not None else 0.0
     return max(0.0, sum(took) / len(took) * (stop - epoch) - since)
-
-
-def _seconds_left(
-    search: Search, rows: list[Row], left: int | None, done: int, now: float, opened: SessionOpened | None
-) -> float | None:
-    """From the slot-seconds that an epoch has cost so far, starts of processes included."""
-    if search.phase in (Phase.CLOSED, Phase.PAUSED):
-        return None
-    spent = sum(trial.seconds for trial in search.trials.values())
-    spent += sum(max(0.0, now - trial.started_at) for trial in search.running if trial.started_at is not None)
-    by_work: float | None = None
-    if left is not None and done > 0 and len(search.slots):
-        longest = max((row.seconds_left or 0.0 for row in rows), default=0.0)
-        by_work = max(left * spent / done / len(search.slots), longest)
-    if opened is not None and opened.max_time is not None:
-        by_time = max(0.0, opened.max_time - now)
-        return by_time if by_work is None else min(by_time, by_work)
-    return by_work
