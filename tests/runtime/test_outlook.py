@@ -32,7 +32,7 @@ def test_trials_that_stop_themselves_early() -> None:
     assert pace.seconds(job(7, 0, 10)) == pytest.approx(50.0)
 
 
-@pytest.mark.parametrize(("algorithm", "share"), [("hyperband", 0.01), ("random", 0.01), ("asha", 0.25)])
+@pytest.mark.parametrize(("algorithm", "share"), [("hyperband", 0.01), ("random", 0.01), ("asha", 0.35)])
 @pytest.mark.parametrize("slots", [1, 4, 8])
 def test_it_is_right_from_the_first_job_on(
     make_run: Callable[..., Any], algorithm: str, share: float, slots: int
