@@ -24,8 +24,8 @@ from gpusched.storage.records import SearchRecord
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
-#: Jobs in the journal, and ahead, beyond which looking takes more than some 0.2 s; with so many, slots hardly idle at the
-#: end, and a rule of three does.
+#: Jobs in the journal, and ahead, beyond which looking takes more than some 0.2 s; with so many, slots hardly idle
+#: at the end, and a rule of three does.
 _MOST_JOBS = 4_000
 #: Seconds after which the pace of what runs is looked at again, though no job has ended.
 _STALE = 5.0
