@@ -115,6 +115,12 @@ class TrialStopAsked(Event, frozen=True, kw_only=True, tag="trial_stop_asked"):
     trial: int
 
 
+class TrialRetryAsked(Event, frozen=True, kw_only=True, tag="trial_retry_asked"):
+    """A person wants one trial tried again."""
+
+    trial: int
+
+
 class PauseAsked(Event, frozen=True, kw_only=True, tag="pause_asked"):
     """A person wants the devices free for a while."""
 
@@ -143,6 +149,7 @@ AnyEvent = (
     | MaxTimeChanged
     | StopAsked
     | TrialStopAsked
+    | TrialRetryAsked
     | PauseAsked
     | ResumeAsked
     | SessionClosed

@@ -128,3 +128,23 @@ def too_large(trial: Trial, event: JobEnded) -> Failure:
 def gigabytes(count: int) -> str:
     """Bytes for people."""
     return f"{count / 1e9:.1f} GB"
+
+
+class InARow:
+    """Failed trials that are neighbours by id: the order in which they failed plays no part."""
+
+    def __init__(self) -> None:
+        self._failed: set[int] = set()
+
+    def add(self, trial_id: int) -> list[int]:
+        """The unbroken row that this trial, which has failed, is in."""
+        self._failed.add(trial_id)
+        first = last = trial_id
+        while first - 1 in self._failed:
+            first -= 1
+        while last + 1 in self._failed:
+            last += 1
+        return list(range(first, last + 1))
+
+    def clear(self) -> None:
+        self._failed.clear()

@@ -25,16 +25,17 @@ from gpusched.core.events import (
     StopAsked,
     TimeExpired,
     TrialHung,
+    TrialRetryAsked,
     TrialStopAsked,
 )
-from gpusched.core.faults import Ledger, Verdict, as_it_was, too_large
+from gpusched.core.faults import InARow, Ledger, Verdict, as_it_was, too_large
 from gpusched.core.outcome import End, Failure
 from gpusched.core.places import Places
 from gpusched.core.policy import RULES as RULES
 from gpusched.core.policy import Phase as Phase
 from gpusched.core.policy import Policy as Policy
 from gpusched.core.slots import SlotTable
-from gpusched.core.trial import FINAL, Trial, TrialState
+from gpusched.core.trial import FINAL, LOST, Trial, TrialState
 from gpusched.oracles import Done, Job, Oracle, Wait
 
 
@@ -57,7 +58,7 @@ class Search:
         self._faults = Ledger()
         self._running: set[int] = set()
         self._waiting = False  #: the oracle said Wait, and nothing was told since
-        self._failed_in_row: set[int] = set()
+        self._failed_in_row = InARow()
 
     # ------------------------------------------------------------------ what views read
 
@@ -91,7 +92,7 @@ class Search:
             case SessionOpened():
                 self._open(event)
             case SessionClosed():
-                self._close()
+                self.phase = Phase.CLOSED
             case SlotsChanged():
                 self.places.lay(event)
                 self._seat(self.running)
@@ -107,6 +108,8 @@ class Search:
                 commands += self._stop(Finish(reason=event.reason, code=130), now=event.now)
             case TrialStopAsked():
                 commands += self._stop_trial(event)
+            case TrialRetryAsked():
+                commands += self._retry(event.trial)
             case PauseAsked():
                 if self.phase in (Phase.RUNNING, Phase.PAUSED):
                     self.phase = Phase.PAUSED
@@ -142,9 +145,6 @@ class Search:
         self._seat([self.trials[i] for i in sorted(self._running & set(event.adopted))])
         for trial_id in sorted(self._running - set(event.adopted)):
             self._requeue(self.trials[trial_id])
-
-    def _close(self) -> None:
-        self.phase = Phase.CLOSED
 
     def _seat(self, running: list[Trial]) -> None:
         self.places.seat(running, as_before=self._rules > 0)
@@ -322,7 +322,7 @@ class Search:
     def _fail(self, trial: Trial) -> list[AnyCommand]:
         self._drop(trial, TrialState.FAILED)
         commands = self._release()
-        row = self._failures_around(trial.id)
+        row = self._failed_in_row.add(trial.id)
         if len(row) >= self.policy.max_consecutive_failed:
             why = (trial.failure or Failure(kind="", message="no reason known")).message
             names = ", ".join(map(str, row))
@@ -330,16 +330,17 @@ class Search:
             commands += self._stop(finish, now=False)
         return commands
 
-    def _failures_around(self, trial_id: int) -> list[int]:
-        """The unbroken row of failed trials, by id, that this one is in: the order of arrival plays no part."""
-        failed = self._failed_in_row
-        failed.add(trial_id)
-        first = last = trial_id
-        while first - 1 in failed:
-            first -= 1
-        while last + 1 in failed:
-            last += 1
-        return list(range(first, last + 1))
+    def _retry(self, trial_id: int) -> list[AnyCommand]:
+        """A running attempt begins anew from its newest checkpoint; what is lost is tried again as the next new trial.
+
+        The oracle has been told that a lost trial failed, and may have promoted others since: it stays lost.
+        """
+        trial = self.trials.get(trial_id)
+        if trial is not None and trial_id in self._running:
+            return [Interrupt(trial=trial_id, attempt=trial.attempt, now=True)]
+        if trial is not None and trial.state in LOST:
+            self.oracle.enqueue(trial.values)
+        return []
 
     def _release(self) -> list[AnyCommand]:
         released = self.oracle.released()

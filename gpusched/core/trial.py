@@ -42,7 +42,9 @@ _LEGAL: Mapping[TrialState, frozenset[TrialState]] = {
     _S.OVERSIZE: frozenset(),
 }
 
-FINAL = frozenset({_S.COMPLETED, _S.FAILED, _S.STOPPED, _S.OVERSIZE})
+#: Counted as failed.
+LOST = frozenset({_S.FAILED, _S.STOPPED, _S.OVERSIZE})
+FINAL = LOST | {_S.COMPLETED}
 
 
 class IllegalMove(GpuschedError):

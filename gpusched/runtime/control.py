@@ -14,9 +14,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gpusched.core.events import MaxTimeChanged, PauseAsked, ResumeAsked, StopAsked, TrialStopAsked
+from gpusched.core.events import (
+    MaxTimeChanged,
+    PauseAsked,
+    ResumeAsked,
+    StopAsked,
+    TrialRetryAsked,
+    TrialStopAsked,
+)
 from gpusched.core.search import Phase
-from gpusched.core.trial import FINAL
+from gpusched.core.trial import FINAL, LOST, TrialState
 from gpusched.errors import GpuschedError, UsageError
 from gpusched.storage.rundir import RunDir
 from gpusched.system.sockets import listen
@@ -92,6 +99,17 @@ def _obey(order: Order, scheduler: Scheduler) -> str:
             for trial in order.trials:
                 scheduler.post(TrialStopAsked(at=0, trial=trial))
             return f"stopping trial {', '.join(map(str, order.trials))}"
+        case "retry":
+            for trial in order.trials:
+                _may_retry(trial, scheduler)
+            for trial in order.trials:
+                scheduler.post(TrialRetryAsked(at=0, trial=trial))
+            return "; ".join(
+                f"trial {trial} begins again from its newest checkpoint"
+                if search.trials[trial].state is TrialState.RUNNING
+                else f"the next new trial gets the values of trial {trial}"
+                for trial in order.trials
+            )
         case "pause":
             if search.phase is Phase.STOPPING:
                 raise UsageError("pause: the search is stopping already")
@@ -107,8 +125,26 @@ def _obey(order: Order, scheduler: Scheduler) -> str:
         case "status":
             return f"{search.phase}, {len(search.running)} running"
         case _:
-            known = "stop, stop_trials, pause, resume, set and status"
+            known = "stop, stop_trials, retry, pause, resume, set and status"
             raise UsageError(f"{order.do!r}: a running search knows {known}")
+
+
+def _may_retry(trial_id: int, scheduler: Scheduler) -> None:
+    """Raises UsageError where trying again means nothing."""
+    search = scheduler.search
+    trial = search.trials.get(trial_id)
+    if trial is None:
+        raise UsageError(f"trial {trial_id}: there is no such trial yet")
+    if trial.state is TrialState.RUNNING:
+        return
+    if trial.state not in LOST:
+        raise UsageError(f"trial {trial_id}: it is {trial.state}; only running and lost trials are tried again")
+    planned = search.oracle.plan().trials
+    if planned is not None and len(search.oracle.trials) >= planned:
+        raise UsageError(
+            f"trial {trial_id}: all {planned} trials have been started, none is left to try its values again; "
+            "a larger --max-trials or --iterations of the next `gpusched run` makes room"
+        )
 
 
 def _set(order: Order, scheduler: Scheduler) -> str:

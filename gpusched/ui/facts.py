@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpusched.core.events import SessionClosed, SessionOpened
 from gpusched.core.search import Phase, Search
-from gpusched.core.trial import FINAL, Trial, TrialState
+from gpusched.core.trial import FINAL, LOST, Trial, TrialState
 from gpusched.oracles.base import Oracle, RungState
 from gpusched.runtime.outlook import Outlook
 
@@ -98,13 +98,18 @@ class Curves:
         self._run = run
         self._known: dict[int, tuple[tuple[int, int], list[dict[str, Any]]]] = {}
 
-    def of(self, trial: int) -> list[dict[str, Any]]:
-        path = self._run.dir.trial(trial).metrics
+    def stamp(self, trial: int) -> tuple[int, int] | None:
+        """What changes whenever an epoch is reported: time and size of the file; None where there is none."""
         try:
-            stat = path.stat()
+            stat = self._run.dir.trial(trial).metrics.stat()
         except OSError:
+            return None
+        return stat.st_mtime_ns, stat.st_size
+
+    def of(self, trial: int) -> list[dict[str, Any]]:
+        stamp = self.stamp(trial)
+        if stamp is None:
             return []
-        stamp = (stat.st_mtime_ns, stat.st_size)
         known = self._known.get(trial)
         if known is None or known[0] != stamp:
             known = self._known[trial] = (stamp, self._run.metrics(trial))
@@ -139,7 +144,7 @@ class Observer:
         self.curves.forget({trial.id for trial in search.running})
         best = best_of(oracle) or self._best_in_training(search)
         done = sum(trial.state in FINAL for trial in search.trials.values())
-        failed = [trial for trial in search.trials.values() if trial.state in _LOST]
+        failed = [trial for trial in search.trials.values() if trial.state in LOST]
         plan = oracle.plan()
         epochs_done = sum(_epochs(trial, rows) for trial in search.trials.values())
         left = remaining_epochs(oracle)
@@ -251,9 +256,6 @@ class Observer:
                 place=place_words(oracle, trial.id),
             )
         return found
-
-
-_LOST = frozenset({TrialState.FAILED, TrialState.STOPPED, TrialState.OVERSIZE})
 
 
 def failed_trial(trial: Trial) -> FailedTrial:

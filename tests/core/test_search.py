@@ -20,6 +20,7 @@ from gpusched.core.events import (
     SlotsChanged,
     StopAsked,
     TimeExpired,
+    TrialRetryAsked,
     TrialStopAsked,
 )
 from gpusched.core.outcome import End, Failure
@@ -307,3 +308,34 @@ def test_a_replayed_journal_gives_the_same_state(data: st.DataObject, slots: int
     assert {i: (t.state, t.values) for i, t in again.trials.items()} == {
         i: (t.state, t.values) for i, t in live.trials.items()
     }
+
+
+def test_a_running_trial_is_tried_again() -> None:
+    """Its attempt is ended at once, and the same job is launched again in its place."""
+    machine, running = search()
+    assert machine.handle(TrialRetryAsked(at=1.0, trial=0)) == [Interrupt(trial=0, attempt=1, now=True)]
+    again = launches(machine.handle(ended(running[0], End.INTERRUPTED)))
+    assert [(each.trial, each.attempt, each.values) for each in again] == [(0, 2, running[0].values)]
+
+
+def test_a_lost_trial_s_values_are_tried_again() -> None:
+    """The oracle knows that it failed, so that a new trial gets its values, and the search is as long as before."""
+    machine, running = search()
+    after = launches(machine.handle(ended(running[0], End.FAILED, failure=BROKEN)))
+    assert machine.handle(TrialRetryAsked(at=2.0, trial=0)) == []
+    after += launches(machine.handle(ended(running[1])))
+    assert after[1].trial == 3
+    assert after[1].values == running[0].values
+    assert machine.trials[0].state is TrialState.FAILED
+
+
+def test_values_are_tried_again_though_each_is_tried_once() -> None:
+    """In a space of few configurations too, what a person asks for is done."""
+    hp = HyperParameters()
+    hp.Choice("kind", ["a", "b", "c", "d"])
+    machine = Search(RandomSearch(hp, loss(), max_epochs=3, max_trials=4, seed=3))
+    running = launches(machine.handle(opened(cpu(1), max_trials=4)))
+    running += launches(machine.handle(ended(running[0], End.FAILED, failure=BROKEN)))
+    machine.handle(TrialRetryAsked(at=2.0, trial=0))
+    running += launches(machine.handle(ended(running[1])))
+    assert running[2].values == running[0].values

@@ -116,9 +116,10 @@ class Sampler:
     def _distinct(self, trial_id: int) -> dict[str, Any]:
         assert self._seen is not None
         values: dict[str, Any] = {}
+        wanted = self._queued[0] if self._queued else None
         for attempt in range(_ATTEMPTS):
             values = self._propose(trial_id, attempt)
-            if self._key(trial_id, values) not in self._seen:
+            if self._key(trial_id, values) not in self._seen or values == wanted:  # Asked for in full: even again.
                 return values
         if self.space.distinct() is None:
             return values

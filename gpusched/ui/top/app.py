@@ -14,6 +14,7 @@ from textual.coordinate import Coordinate
 from textual.widgets import DataTable, Footer, RichLog, Static, TabbedContent, TabPane
 
 from gpusched.core.search import Phase
+from gpusched.core.trial import TrialState
 from gpusched.errors import GpuschedError
 from gpusched.storage.lock import holder
 from gpusched.ui import words
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from gpusched.runtime.reader import Run
 
 LOOK_SECONDS = 0.5
+#: Every so many looks times and loads are shown anew, though nothing has happened.
+_CLOCK_LOOKS = 4
 #: Of a log, so many of the last lines are shown when a trial is selected.
 LOG_LINES = 200
 _COLUMNS = ("trial", "state", "epochs", "score", "time", "values")
@@ -73,6 +76,7 @@ class Top(App[None]):
         self._meter = Meter()
         self._load: dict[int, Load] = {}
         self._looks = 0
+        self._shown: tuple[object, ...] = ()  #: what decides the picture, as it was when last drawn
         self._rows: list[TrialRow] = []
         self._facts: Facts | None = None
         self._head = Static(id="head", markup=False)
@@ -116,10 +120,25 @@ class Top(App[None]):
             return  # closing
         self.watched.update()
         pid = holder(self.watched.dir.lock)
-        facts = self._observer.look(alive=pid is not None)
-        if self._looks % 4 == 0:
-            self._load = self._meter.sample(facts.running)
         self._looks += 1
+        picture: tuple[object, ...] = (
+            len(self.watched.events),
+            pid,
+            self.size,
+            self.sorted_by,
+            self.turned,
+            self.selected,
+        )
+        picture += tuple(self._observer.curves.stamp(trial.id) for trial in self.watched.search.running)
+        # A picture that is drawn anew costs a hundred times what it costs to see that nothing has changed.
+        if picture == self._shown and (pid is None or self._looks % _CLOCK_LOOKS):
+            if self.selected is not None:
+                await self._show_log(self.selected)
+            return
+        self._shown = picture
+        facts = self._observer.look(alive=pid is not None)
+        if self._looks % _CLOCK_LOOKS <= 1:
+            self._load = self._meter.sample(facts.running)
         width = self.size.width
         head = Text.assemble((words.clean(facts.name), "bold"), "  ", state(facts, self.watched, pid))
         left = f", about {words.duration(facts.seconds_left)} left" if facts.seconds_left is not None else ""
@@ -238,7 +257,9 @@ class Top(App[None]):
     def action_retry(self) -> None:
         trial = self.selected
         if trial is not None:
-            self._ask(f"Train trial {trial} again?", lambda: self._order("retry", trials=[trial]))
+            running = self.watched.search.trials[trial].state is TrialState.RUNNING
+            how = "It begins again from its newest checkpoint." if running else "The next new trial gets its values."
+            self._ask(f"Try trial {trial} again? {how}", lambda: self._order("retry", trials=[trial]))
 
     def action_pause(self) -> None:
         self._order("resume" if self.watched.search.phase is Phase.PAUSED else "pause")

@@ -19,6 +19,7 @@ from gpusched.core.events import (
     StopAsked,
     TimeExpired,
     TrialHung,
+    TrialRetryAsked,
     TrialStopAsked,
 )
 from gpusched.core.outcome import End
@@ -73,6 +74,8 @@ class Teller:
                 )
             case TrialStopAsked():
                 return f"trial {event.trial}: stopped by hand"
+            case TrialRetryAsked():
+                return f"trial {event.trial}: tried again by hand"
             case PauseAsked():
                 return "paused: running trials " + ("are stopped" if event.now else "end their epoch")
             case ResumeAsked():

@@ -118,8 +118,8 @@ async def test_it_follows_a_search_it_did_not_start(make_run: Callable[..., Any]
         await until(lambda: column(app, 1) == ["completed"] * 6)
 
 
-async def test_a_trial_is_stopped_only_after_a_question(make_run: Callable[..., Any]) -> None:
-    """`x` asks; n does nothing, y sends the order for the trial under the cursor."""
+async def test_a_trial_is_stopped_or_retried_only_after_a_question(make_run: Callable[..., Any]) -> None:
+    """`x` and `r` ask; n does nothing, y sends the order for the trial under the cursor."""
     made = make_run(algorithm="random", max_epochs=2, max_trials=6)
     app = top(made)
     with scheduler(made) as orders:
@@ -129,9 +129,11 @@ async def test_a_trial_is_stopped_only_after_a_question(make_run: Callable[..., 
             await pilot.press("x", "n")
             await pilot.press("x", "y")
             await until(lambda: bool(orders))
-            await pilot.press("p")
+            await pilot.press("r", "y")
             await until(lambda: len(orders) == 2)
-    assert orders == [{"do": "stop_trials", "trials": [1]}, {"do": "pause"}]
+            await pilot.press("p")
+            await until(lambda: len(orders) == 3)
+    assert orders == [{"do": "stop_trials", "trials": [1]}, {"do": "retry", "trials": [1]}, {"do": "pause"}]
 
 
 async def test_a_finished_search_can_only_be_looked_at(make_run: Callable[..., Any]) -> None:
