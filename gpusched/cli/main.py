@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pause": ("steer.pause", "Free the devices for a while."),
     "resume": ("steer.resume", "Go on after a pause."),
     "set": ("steer.set", "Change the cap of trials per GPU, or the time."),
+    "schema": ("schema", "The JSON Schema of what a command prints with --json."),
     "completion": ("completion", "Print the completion script of your shell."),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -86,6 +87,12 @@ def run_and_trials(function: F) -> F:
         return find_run(named[0] if named else None), trials
 
     return click.argument("targets", nargs=-1, callback=split, metavar="[RUN] [TRIAL]...")(function)
+
+
+def near(run: RunDir) -> str:
+    """The run's path as one would type it here: a command that names no run says which one it took."""
+    here = os.path.relpath(run.path)
+    return here if len(here) < len(str(run.path)) else str(run.path)
 
 
 def json_option(function: F) -> F:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gpusched.oracles import Plan
 from gpusched.runtime.planning import Forecast
-from gpusched.ui import words
+from gpusched.ui import answers, words
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:
@@ -43,3 +43,32 @@ def forecast_lines(told: Forecast) -> Iterator[str]:
         yield f"disk    {words.size(told.disk_bytes)} at most, {words.size(measured.checkpoint_bytes)} a trial"
     for note in told.notes:
         yield f"note    {note}"
+
+
+def answer(told: Forecast) -> answers.PlanTold:
+    """What `gpusched plan --json` prints."""
+    brackets = [
+        answers.PlannedBracket(
+            iteration=bracket.iteration,
+            bracket=bracket.bracket,
+            first_trial=bracket.first_trial,
+            rungs=[
+                answers.PlannedRung(trials=rung.trials, start_epoch=rung.start_epoch, stop_epoch=rung.stop_epoch)
+                for rung in bracket.rungs
+            ],
+        )
+        for bracket in told.plan.brackets
+    ]
+    return answers.PlanTold(
+        algorithm=told.algorithm,
+        seed=told.seed,
+        objective=told.objective,
+        space=told.space,
+        plan=answers.Plan(brackets=brackets, trials=told.plan.trials, epochs=told.plan.epochs),
+        slots=told.slots,
+        notes=told.notes,
+        calibration=told.calibration,
+        seconds=told.seconds,
+        busy=told.busy,
+        disk_bytes=told.disk_bytes,
+    )

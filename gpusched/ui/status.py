@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from gpusched.core.search import Phase
-from gpusched.ui import words
+from gpusched.ui import answers, words
 from gpusched.ui.draw import best, progress, rung_lines, slots
 from gpusched.ui.facts import Facts, Observer
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from gpusched.core.places import Places
     from gpusched.devices import Gpu, Inventory
     from gpusched.runtime.reader import Run
+
+T = TypeVar("T", bound=answers.Answer)
 
 
 def carry_on(run: Run) -> str:
@@ -154,96 +157,63 @@ def _fact(name: str, text: str) -> Text:
     return Text.assemble((f"{name:<8}", "bright_black"), text)
 
 
-def as_dict(run: Run, pid: int | None) -> dict[str, Any]:
-    """What `gpusched status --json` prints.
-
-    `state` is running, paused, stopping, complete, stopped, failed, abandoned (its scheduler is gone) or new.
-    """
+def answer(run: Run, pid: int | None) -> answers.Status:
+    """What `gpusched status --json` prints."""
     facts = Observer(run).look(alive=pid is not None)
-    if pid is None and facts.phase is not Phase.CLOSED:
-        word = "abandoned"
-    elif facts.phase is not Phase.CLOSED:
-        word = facts.phase.value
-    elif facts.ending is None:
-        word = "new"
-    else:
-        word = {0: "complete", 130: "stopped"}.get(facts.code or 0, "failed")
-    found = facts.best
-    return {
-        "run": str(facts.path),
-        "state": word,
-        "reason": facts.ending,
-        "exit_code": facts.code,
-        "pid": pid,
-        "algorithm": facts.algorithm,
-        "objective": facts.objective,
-        "direction": facts.direction,
-        "seed": run.record.seed,
-        "seconds": facts.seconds,
-        "seconds_left": facts.seconds_left,
-        "trials": {
-            "done": facts.trials_done,
-            "started": facts.trials_started,
-            "failed": facts.trials_failed,
-            "all": facts.trials_all,
-        },
-        "epochs": {"done": facts.epochs_done, "all": facts.epochs_all},
-        "best": None
-        if found is None
-        else {
-            "trial": found.trial,
-            "score": found.score,
-            "epoch": found.epoch,
-            "budget": found.budget,
-            "finished": found.finished,
-            "values": found.values,
-        },
-        "slots": [
-            {
-                "slot": row.slot,
-                "label": row.label,
-                "devices": list(row.devices),
-                "trial": row.trial,
-                "pid": row.pid,
-                "start_epoch": row.start_epoch,
-                "stop_epoch": row.stop_epoch,
-                "epoch": row.epoch,
-                "score": row.score,
-                "seconds_left": row.seconds_left,
-            }
+    found, places = facts.best, run.search.places
+    return answers.Status(
+        run=str(facts.path),
+        state=_word(facts, pid),
+        reason=facts.ending,
+        exit_code=facts.code,
+        pid=pid,
+        algorithm=facts.algorithm,
+        objective=facts.objective,
+        direction=_direction(facts),
+        seed=run.record.seed,
+        seconds=facts.seconds,
+        seconds_left=facts.seconds_left,
+        trials=answers.Count(
+            done=facts.trials_done, started=facts.trials_started, failed=facts.trials_failed, all=facts.trials_all
+        ),
+        epochs=answers.Epochs(done=facts.epochs_done, all=facts.epochs_all),
+        best=None if found is None else _same(found, answers.Leader),
+        slots=[
+            msgspec.structs.replace(_same(row, answers.Slot), devices=list(row.devices))
             for row in (facts.rows if pid is not None else [])
         ],
-        "rungs": [
-            {
-                "iteration": rung.iteration,
-                "bracket": rung.bracket,
-                "rung": rung.rung,
-                "start_epoch": rung.start_epoch,
-                "stop_epoch": rung.stop_epoch,
-                "size": rung.size,
-                "entered": rung.entered,
-                "finished": rung.finished,
-                "failed": rung.failed,
-                "missing": rung.missing,
-                "promoted": rung.promoted,
-            }
-            for rung in facts.rungs
-        ],
-        "waiting": run.search.places.waiting,
-        "notes": run.search.places.notes,
-        "quarantined": dict(run.search.places.quarantined),
-        "accounts": [
-            {
-                "trial": trial.id,
-                "gpu_seconds": trial.gpu_seconds,
-                "gpu_peak_bytes": trial.gpu_peak_bytes,
-                "gpu_utilisation": trial.gpu_utilisation,
-            }
+        rungs=[_same(rung, answers.Rung) for rung in facts.rungs],
+        waiting=places.waiting,
+        notes=places.notes,
+        quarantined=dict(places.quarantined),
+        accounts=[
+            answers.Account(
+                trial=trial.id,
+                gpu_seconds=trial.gpu_seconds,
+                gpu_peak_bytes=trial.gpu_peak_bytes,
+                gpu_utilisation=trial.gpu_utilisation,
+            )
             for trial in sorted(run.search.trials.values(), key=lambda trial: trial.id)
             if trial.gpu_seconds is not None
         ],
-        "failures": [
-            {"trial": lost.trial, "state": lost.state, "reason": lost.reason, "epochs": lost.epochs}
-            for lost in facts.failures
-        ],
-    }
+        failures=[_same(lost, answers.Lost) for lost in facts.failures],
+    )
+
+
+def _same(seen: Any, kind: type[T]) -> T:
+    """An answer made of the fields that have the same names here."""
+    return kind(**{field.name: getattr(seen, field.name) for field in msgspec.structs.fields(kind)})
+
+
+def _word(facts: Facts, pid: int | None) -> Any:
+    if pid is None and facts.phase is not Phase.CLOSED:
+        return "abandoned"
+    if facts.phase is not Phase.CLOSED:
+        return facts.phase.value
+    if facts.ending is None:
+        return "new"
+    return {0: "complete", 130: "stopped"}.get(facts.code or 0, "failed")
+
+
+def _direction(facts: Facts) -> Any:
+    return facts.direction

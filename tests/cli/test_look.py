@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from gpusched.cli.options import near
+
 
 def test_best_ranks_by_epochs_then_score_and_says_so(
     make_run: Callable[..., Any], gpusched: Callable[..., Any]
@@ -20,7 +22,7 @@ def test_best_ranks_by_epochs_then_score_and_says_so(
     assert [row["trial"] for row in rows] == made.run.search.oracle.rank()[:10]
     assert [row["budget"] for row in rows] == sorted((row["budget"] for row in rows), reverse=True)
     said = gpusched("best", made.dir.path, "-n", "2").out
-    assert said.startswith("digits: the best 2 of 12 finished trials, by ")
+    assert said.startswith(f"{near(made.dir)}: the best 2 of 12 finished trials, by ")
     assert f"1. trial {rows[0]['trial']}" in said
 
 
@@ -126,5 +128,5 @@ def test_verify_says_what_it_looked_at(make_run: Callable[..., Any], gpusched: C
     sound = gpusched("verify", made.dir.path)
     made.dir.trial(0).record.unlink()
     assert (sound.code, sound.out, gpusched("verify", made.dir.path).code) == (
-        0, "digits: 6 events, 4 decisions, 2 trials: all as they should be\n", 1,
+        0, f"{near(made.dir)}: 6 events, 4 decisions, 2 trials: all as they should be\n", 1,
     )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gpusched.cli.options import json_option, print_json, run_argument
+from gpusched.cli.options import json_option, near, print_json, run_argument
 from gpusched.storage.rundir import RunDir
 
 
@@ -21,7 +21,7 @@ def command(run: RunDir, number: int, as_json: bool) -> int:
     cannot be compared. A trial's score is that of its best epoch.
     """
     from gpusched.runtime.reader import Run
-    from gpusched.ui import words
+    from gpusched.ui import answers, words
     from gpusched.ui.facts import finished_trial
     from gpusched.ui.report.advice import agreed
 
@@ -31,22 +31,26 @@ def command(run: RunDir, number: int, as_json: bool) -> int:
     ranked = [best for trial in oracle.rank() if (best := finished_trial(oracle, trial)) is not None]
     found, advice = ranked[:number], agreed(ranked, oracle.space.hyperparameters)
     if as_json:
-        rows: list[dict[str, Any]] = [
-            {
-                "trial": best.trial,
-                "score": best.score,
-                "epoch": best.epoch,
-                "budget": best.budget,
-                "values": best.values,
-                "checkpoint": str(opened.dir.trial(best.trial).best),
-            }
+        rows = [
+            answers.Ranked(
+                trial=best.trial,
+                score=best.score,
+                epoch=best.epoch,
+                budget=best.budget,
+                values=best.values,
+                checkpoint=str(opened.dir.trial(best.trial).best),
+            )
             for best in found
         ]
-        facts = {"run": str(run.path), "objective": objective.name, "direction": objective.direction, "trials": rows}
-        print_json({**facts, "advice": advice})
+        direction: Any = objective.direction
+        print_json(
+            answers.BestTrials(
+                run=str(run.path), objective=objective.name, direction=direction, trials=rows, advice=advice
+            )
+        )
         return 0
     if not found:
-        click.echo(f"{run.name}: no trial has completed yet")
+        click.echo(f"{near(run)}: no trial has completed yet")
         return 0
     budgets = sorted({best.budget for best in found}, reverse=True)
     order = "highest first" if objective.direction == "max" else "lowest first"
@@ -55,7 +59,7 @@ def command(run: RunDir, number: int, as_json: bool) -> int:
         if len(budgets) > 1
         else (f"by {objective.name} over {words.plural(budgets[0], 'epoch')}")
     )
-    click.echo(f"{run.name}: the best {len(found)} of {len(oracle.scores)} finished trials, {by}, {order}")
+    click.echo(f"{near(run)}: the best {len(found)} of {len(oracle.scores)} finished trials, {by}, {order}")
     for place, best in enumerate(found, 1):
         click.echo(
             f"\n{place:3}. trial {best.trial}   {objective.name} {words.score(best.score)}   "

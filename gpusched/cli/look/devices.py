@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from gpusched.cli.options import json_option, print_json
 
@@ -22,12 +23,13 @@ def command(as_json: bool) -> int:
     placement = place(found) if found.usable or not found.gpus else None
     slots = placement.slots if placement else ()
     if as_json:
-        facts = found.to_dict()
-        facts["slots"] = [
-            {"index": slot.index, "label": slot.label, "devices": list(slot.devices), "cores": list(slot.cores)}
+        from gpusched.ui.answers import Devices, DeviceSlot
+
+        told = [
+            DeviceSlot(index=slot.index, label=slot.label, devices=list(slot.devices), cores=list(slot.cores))
             for slot in slots
         ]
-        print_json(facts)
+        print_json(Devices(**msgspec.structs.asdict(found), slots=told))
         return 0
     from gpusched.ui import words
 

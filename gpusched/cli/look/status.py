@@ -32,9 +32,9 @@ def command(run: RunDir, watch: bool, as_json: bool) -> int:
     if watch and pid is not None:
         return _watch(opened)
     if as_json:
-        from gpusched.ui.status import as_dict
+        from gpusched.ui.status import answer
 
-        print_json(as_dict(opened, pid))
+        print_json(answer(opened, pid))
         return 0
     from rich.console import Console
 

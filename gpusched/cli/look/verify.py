@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gpusched.cli.options import json_option, print_json, run_argument
+from gpusched.cli.options import json_option, near, print_json, run_argument
 from gpusched.storage.rundir import RunDir
 
 
@@ -20,8 +20,18 @@ def command(run: RunDir, as_json: bool) -> int:
     opened = Run.open(run.path)
     verdict = verify(opened)
     if as_json:
-        counts = {"events": verdict.events, "decisions": verdict.decisions, "trials": verdict.trials}
-        print_json({"run": str(run.path), "sound": verdict.sound, **counts, "complaints": verdict.complaints})
+        from gpusched.ui.answers import Checked
+
+        print_json(
+            Checked(
+                run=str(run.path),
+                sound=verdict.sound,
+                events=verdict.events,
+                decisions=verdict.decisions,
+                trials=verdict.trials,
+                complaints=verdict.complaints,
+            )
+        )
     else:
         for complaint in verdict.complaints:
             click.echo(words.clean(complaint))
@@ -30,5 +40,5 @@ def command(run: RunDir, as_json: bool) -> int:
             f"{words.plural(verdict.trials, 'trial')}"
         )
         wrong = words.plural(len(verdict.complaints), "complaint")
-        click.echo(f"{run.name}: {looked}: {'all as they should be' if verdict.sound else wrong}")
+        click.echo(f"{near(run)}: {looked}: {'all as they should be' if verdict.sound else wrong}")
     return 0 if verdict.sound else 1

@@ -31,9 +31,9 @@ def command(script: Path, arguments: tuple[str, ...], calibrate: bool, as_json: 
         asked["argv"] = list(arguments)
     told = plan_script(script, asked, calibrate=calibrate)
     if as_json:
-        import msgspec
+        from gpusched.ui.plan import answer
 
-        print_json(msgspec.to_builtins(told))
+        print_json(answer(told))
         return 0
     for line in forecast_lines(told):
         click.echo(line)
