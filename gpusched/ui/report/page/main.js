@@ -32,8 +32,8 @@ if (!DATA.advice.length) make("li", "Nothing in the figures calls for a change."
 {
   const drawn = DATA.trials.filter((trial) => trial.curves.length);
   const last = Math.max(1, ...drawn.map((trial) => Math.max(...trial.curves.map((c) => c.length))));
-  const x = numeric(1, Math.max(2, last), false), y = numeric(...range(drawn.flatMap((t) => t.curves.flat()).filter((v) => v !== null)), false);
-  x.marks = x.marks.filter(Number.isInteger);
+  const x = numeric(1, Math.max(2, last), DATA.rungs.length > 1), y = numeric(...range(drawn.flatMap((t) => t.curves.flat()).filter((v) => v !== null)), false);
+  x.marks = DATA.rungs.length > 1 ? DATA.rungs : x.marks.filter(Number.isInteger);
   $("curves-hint").textContent = `${DATA.objective} by epoch, bright is better${DATA.rungs.length ? "; dashed: where rungs end, at epoch " + DATA.rungs.join(", ") : ""}. Click a line to select its trial everywhere.`;
   let paths = new Map();
   makePlot($("curves"), 380, (g, width, height) => {
