@@ -89,6 +89,11 @@ def run_and_trials(function: F) -> F:
     return click.argument("targets", nargs=-1, callback=split, metavar="[RUN] [TRIAL]...")(function)
 
 
+def examples(*lines: str) -> str:
+    """What stands below a command's options in its help."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
 def near(run: RunDir) -> str:
     """The run's path as one would type it here: a command that names no run says which one it took."""
     here = os.path.relpath(run.path)

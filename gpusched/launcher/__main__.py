@@ -12,13 +12,12 @@ import gc
 import os
 import socket
 import sys
-import traceback
 
 from gpusched.errors import GpuschedError
 from gpusched.launcher import guardian
 from gpusched.launcher.guardian import SchedulerGone, Verdict, say
 from gpusched.launcher.protocol import Load, Loaded, Refused, decode_request, encode
-from gpusched.launcher.source import blame, import_framework, imports_keras, load_task, unforkable
+from gpusched.launcher.source import blame, details, import_framework, imports_keras, load_task, unforkable
 from gpusched.system.kernel import adopt_orphans, end_children, outlive_parent
 
 
@@ -93,7 +92,7 @@ def _load(sock: socket.socket, source: Load, verdict: int) -> None:
         task.load()
     except BaseException as error:
         text = str(error) if isinstance(error, GpuschedError) else blame(doing, error)
-        refused = Refused(message=text, details=traceback.format_exc())
+        refused = Refused(message=text, details=details(error))
         say(verdict, Verdict(serve=True))
         _refuse(sock, refused)
         return

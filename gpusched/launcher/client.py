@@ -33,7 +33,7 @@ from gpusched.launcher.protocol import (
 )
 from gpusched.storage.identity import pidfd
 from gpusched.storage.records import Identity
-from gpusched.storage.rundir import RunDir
+from gpusched.storage.rundir import RunDir, keep_traceback
 from gpusched.system.marks import marking, new_mark, sweep
 from gpusched.system.sockets import connect
 
@@ -161,7 +161,8 @@ class LauncherClient:
         if answer is None:
             raise LauncherGone("the launcher ended while it loaded the script; see what it printed")
         if isinstance(answer, Refused):
-            raise UsageError(answer.message)
+            kept = keep_traceback(answer.details) if answer.details else None
+            raise UsageError(answer.message + (f"; the traceback is in {kept}" if kept is not None else ""))
         return answer
 
     async def _listen(self) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from gpusched.errors import GpuschedError
 from gpusched.launcher.children import flush
 from gpusched.launcher.protocol import Found, Load, Refused, Reply, decode_request, encode
-from gpusched.launcher.source import blame, load_task
+from gpusched.launcher.source import blame, details, load_task
 from gpusched.system.kernel import adopt_orphans, die_with
 from gpusched.trial.quiet import quiet_unless_it_fails
 
@@ -99,9 +99,9 @@ def find(task: Task | None, source: Load) -> Reply:
         with quiet_unless_it_fails():
             return Found(space=discover(task if task is not None else load_task(source)).get_config())
     except GpuschedError as error:
-        return Refused(message=str(error), details=traceback.format_exc())
+        return Refused(message=str(error), details=details(error))
     except BaseException as error:
-        return Refused(message=blame("finding the hyperparameters", error), details=traceback.format_exc())
+        return Refused(message=blame("finding the hyperparameters", error), details=details(error))
 
 
 def _tell(fd: int, reply: Reply) -> None:

@@ -100,7 +100,7 @@ class Refused(_Message, frozen=True, kw_only=True):
     """What was asked for cannot be done; one line for people."""
 
     message: str
-    details: str = ""  #: a traceback, for the log
+    details: str = ""  #: the traceback of what user code raised
 
 
 class Started(_Message, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpusched.errors import GpuschedError
 from gpusched.launcher.protocol import Load
 from gpusched.trial.quiet import quiet_unless_it_fails
 
@@ -49,6 +50,16 @@ def blame(what: str, error: BaseException) -> str:
     where = f" ({theirs[-1].filename}:{theirs[-1].lineno})" if theirs else ""
     said = " ".join(str(error).split())
     return f"{what}: {type(error).__name__}{f': {said}' if said else ''}{where}"
+
+
+def details(error: BaseException) -> str:
+    """The traceback of what user code raised; empty where the line that is told says it all."""
+    import traceback
+
+    raised = error.__cause__ if isinstance(error, GpuschedError) else error
+    if raised is None or isinstance(raised, GpuschedError | SyntaxError | OSError | SystemExit):
+        return ""
+    return "".join(traceback.format_exception(raised))
 
 
 def import_framework() -> None:

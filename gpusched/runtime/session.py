@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,8 @@ class Session:
 
     async def _from_launcher(self) -> Finish:
         launcher = self._launcher = await LauncherClient.start(self._source)
-        lock = None
+        lock = run = None
+        made = False
         try:
             looking = asyncio.create_task(asyncio.to_thread(inventory))
             settings = msgspec.convert((await launcher.loaded()).settings, Settings)
@@ -125,7 +127,9 @@ class Session:
             run = named(settings, self._options)
             fresh = bool(self._options.get("fresh") or settings.overwrite)
             narrowing = Narrowing(run, anew=fresh) if self._options.get("narrow") else None
-            run = claim(run if narrowing is None else narrowing.run, fresh=fresh)
+            run = run if narrowing is None else narrowing.run
+            made = not run.path.exists()
+            claim(run, fresh=fresh)
             lock = RunLock(run.lock)
             self._run_dir = run
             if self._detached:
@@ -154,6 +158,9 @@ class Session:
         finally:
             await launcher.close()
             if lock is not None:
+                if made and run is not None and not run.exists():
+                    # Nothing was begun: what is there are the launcher's sockets.
+                    shutil.rmtree(run.path, ignore_errors=True)
                 lock.release()
 
     async def _search(

@@ -4,7 +4,7 @@ runs/digits/
   search.json  journal.jsonl  lock  control.sock  scheduler.log
   launcher/                    one folder of sockets and logs for the launchers
   trials/0007/
-    trial.json  metrics.jsonl  log.txt  outcome.json  process.json
+    trial.json  metrics.jsonl  log.txt  log.times  outcome.json  process.json
     checkpoint/  best/
 """
 
@@ -167,9 +167,25 @@ class RunDir:
         shutil.rmtree(self.trial(trial_id).checkpoint, ignore_errors=True)
 
 
-def _latest_file() -> Path:
+def _state(name: str) -> Path:
+    """A file of this user's that belongs to no run."""
     state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return Path(state) / "gpusched" / "newest"
+    return Path(state) / "gpusched" / name
+
+
+def _latest_file() -> Path:
+    return _state("newest")
+
+
+def keep_traceback(text: str) -> Path | None:
+    """Puts the traceback of user code that failed before there was a run where its author finds it; None: nowhere."""
+    file = _state("traceback.txt")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, text.encode(errors="replace"), durable=False)
+    except OSError:
+        return None  # The one line that is printed has to do.
+    return file
 
 
 def remember(run: RunDir) -> None:

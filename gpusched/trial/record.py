@@ -18,6 +18,7 @@ from typing import Any
 
 from gpusched.core.outcome import End, Failure
 from gpusched.objective import Objective
+from gpusched.storage import logtimes
 from gpusched.storage import metrics as file
 from gpusched.storage.metrics import read_metrics
 from gpusched.storage.records import JobSpec
@@ -94,7 +95,8 @@ class Record:
         self.executions = executions
         self.patience: int | None = 1
         self.warnings: list[str] = []
-        self.path = RunDir(Path(spec.run)).trial(spec.trial).metrics
+        folder = RunDir(Path(spec.run)).trial(spec.trial)
+        self.path, self._log = folder.metrics, folder.log
         self.reported = [0] * executions  #: epochs of each execution
         self.began = [0] * executions  #: where each execution began in this attempt
         self.finished = [False] * executions  #: trained as far as this job wants it, or as it ever will
@@ -104,6 +106,7 @@ class Record:
         """This execution goes on after so many epochs; what an earlier attempt said of later ones is dropped."""
         file.truncate_after(self.path, epoch, execution if self.executions > 1 else None)
         self.reported[execution] = self.began[execution] = epoch
+        logtimes.note(self._log)
         self._since = time.monotonic()
 
     def add(self, metrics: Mapping[str, Any], execution: int = 0) -> int:
@@ -119,6 +122,7 @@ class Record:
         line |= {name: value for name, value in metrics.items() if name not in file.RESERVED}
         line["seconds"] = round(now - self._since, 4)
         file.append(self.path, line)
+        logtimes.note(self._log)
         self._since = now
         self.reported[execution] = epoch
         for objective in self.objectives:

@@ -139,7 +139,7 @@ class Observer:
         wall = time.time() if wall is None else wall
         run, search = self.run, self.run.search
         oracle = search.oracle
-        now = _running_seconds(run, wall) if alive else search.at
+        now = _running_seconds(run, wall if alive else self._last_sign(search))
         rows = self._rows(search, wall)
         self.curves.forget({trial.id for trial in search.running})
         best = best_of(oracle) or self._best_in_training(search)
@@ -176,6 +176,11 @@ class Observer:
             rungs=oracle.rungs(),
             failures=[failed_trial(trial) for trial in sorted(failed, key=lambda trial: trial.id)],
         )
+
+    def _last_sign(self, search: Search) -> float:
+        """When a search whose scheduler is gone last did something: seconds since 1970."""
+        stamps = [self.curves.stamp(trial.id) for trial in search.running]
+        return max((stamp[0] / 1e9 for stamp in stamps if stamp is not None), default=0.0)
 
     def _rows(self, search: Search, wall: float) -> list[Row]:
         by_slot = {trial.slot: trial for trial in search.running if trial.slot is not None}

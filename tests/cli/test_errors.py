@@ -98,3 +98,25 @@ def test_a_reader_that_leaves_is_no_error(make_run: Callable[..., Any]) -> None:
 def test_shells_complete_commands(shell: str, gpusched: Callable[..., Any]) -> None:
     """The script of each shell is printed."""
     assert "_GPUSCHED_COMPLETE" in gpusched("completion", shell).out
+
+
+def test_every_command_that_takes_a_run_shows_examples(gpusched: Callable[..., Any]) -> None:
+    """Its help ends with commands that can be typed as they stand."""
+    for command in (
+        "run",
+        "plan",
+        "attach",
+        "logs",
+        "status",
+        "best",
+        "export",
+        "report",
+        "verify",
+        "set",
+        "stop",
+        "pause",
+    ):
+        _, _, shown = gpusched(command, "--help").out.partition("Examples:\n")
+        lines = [line.strip() for line in shown.splitlines()]
+        assert lines
+        assert all(line.startswith(f"gpusched {command}") for line in lines)

@@ -46,7 +46,17 @@ def test_scripts_that_cannot_be_searched(lab: Any, case: str) -> None:
     assert expected in line
     assert "Traceback" not in said
     assert lab.processes() == []
-    assert not lab.run.search.exists()
+    assert not lab.run.path.exists()
+
+
+def test_the_traceback_of_user_code_is_kept(lab: Any) -> None:
+    """What fails before there is a run has its traceback in a file that the line names."""
+    lab.write("def helper(hp):\n    raise KeyError('depth')\n\ndef train(hp, trial):\n    helper(hp)\n")
+    code, said = lab.finish(*RANDOM)
+    file = lab.folder / "state" / "gpusched" / "traceback.txt"
+    assert (code, f"; the traceback is in {file}" in said) == (2, True), said
+    kept = file.read_text()
+    assert kept.index("in train") < kept.index("in helper") < kept.index("KeyError: 'depth'")
 
 
 TRAINING = {

@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from gpusched.cli.options import json_option, near, print_json, run_argument
+from gpusched.cli.options import examples, json_option, near, print_json, run_argument
 from gpusched.storage.rundir import RunDir
 
 
-@click.command("best")
+@click.command("best", epilog=examples("gpusched best -n 3", "gpusched best runs/search --json"))
 @run_argument
 @click.option("-n", "--number", type=click.IntRange(min=1), default=10, show_default=True, help="How many.")
 @json_option

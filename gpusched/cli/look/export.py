@@ -8,12 +8,19 @@ from pathlib import Path
 
 import click
 
-from gpusched.cli.options import run_argument
+from gpusched.cli.options import examples, run_argument
 from gpusched.errors import UsageError
 from gpusched.storage.rundir import RunDir
 
 
-@click.command("export")
+@click.command(
+    "export",
+    epilog=examples(
+        "gpusched export > trials.csv",
+        "gpusched export --format json -o trials.json",
+        "gpusched export --format tensorboard -o board",
+    ),
+)
 @run_argument
 @click.option("--format", "kind", type=click.Choice(["csv", "json", "tensorboard"]), default="csv", show_default=True)
 @click.option(

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from gpusched.cli.options import Duration, json_option, known_trials, run_and_trials
+from gpusched.cli.options import Duration, examples, json_option, known_trials, run_and_trials
 from gpusched.errors import UsageError
 from gpusched.storage.rundir import RunDir
 
@@ -26,14 +26,19 @@ class _LineCount(click.ParamType[int | None]):
         return int(value)
 
 
-@click.command("logs")
+@click.command(
+    "logs",
+    epilog=examples(
+        "gpusched logs -f --all", "gpusched logs 3 7 -n 20", "gpusched logs --failed", "gpusched logs -f --since 10m"
+    ),
+)
 @run_and_trials
 @click.option("-f", "--follow", is_flag=True, help="Go on with what they print, until they end.")
 @click.option("-n", "--tail", "last", type=_LineCount(), default="all", help="Only the last LINES of each.")
 @click.option("--all", "everyone", is_flag=True, help="All trials, those that start later too.")
 @click.option("--running", is_flag=True, help="Trials in training.")
 @click.option("--failed", is_flag=True, help="Trials that failed.")
-@click.option("--since", type=Duration(), help="Only logs written to in the last TIME (90, 5m, 2h).")
+@click.option("--since", type=Duration(), help="Only what was printed in the last TIME (90, 5m, 2h), to the epoch.")
 @click.option("--no-prefix", is_flag=True, help="Without the trial's name in front.")
 @click.option("--no-color", is_flag=True, help="Without colours.")
 @click.option("--interval", type=click.FloatRange(min=0.01), default=0.2, hidden=True)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from gpusched.cli.options import run_argument
+from gpusched.cli.options import examples, run_argument
 from gpusched.errors import UsageError
 from gpusched.storage.rundir import RunDir
 
 
-@click.command("report")
+@click.command("report", epilog=examples("gpusched report", "gpusched report runs/search -o search.html"))
 @run_argument
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Where to; left out: report.html in the run directory."

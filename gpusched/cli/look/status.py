@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gpusched.cli.options import json_option, print_json, run_argument
+from gpusched.cli.options import examples, json_option, print_json, run_argument
 from gpusched.errors import UsageError
 from gpusched.storage.rundir import RunDir
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from gpusched.runtime.reader import Run
 
 
-@click.command("status")
+@click.command(
+    "status",
+    epilog=examples("gpusched status", "gpusched status runs/search --watch", "gpusched status --json | jq .best"),
+)
 @run_argument
 @click.option("-w", "--watch", is_flag=True, help="Keep showing it, until the search ends or Ctrl-C.")
 @json_option

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from gpusched.cli.options import json_option, near, print_json, run_argument
+from gpusched.cli.options import examples, json_option, near, print_json, run_argument
 from gpusched.storage.rundir import RunDir
 
 
-@click.command("verify")
+@click.command("verify", epilog=examples("gpusched verify", "gpusched verify runs/search --json"))
 @run_argument
 @json_option
 def command(run: RunDir, as_json: bool) -> int:

@@ -7,12 +7,12 @@ import time
 
 import click
 
-from gpusched.cli.options import run_argument
+from gpusched.cli.options import examples, run_argument
 from gpusched.errors import UsageError
 from gpusched.storage.rundir import RunDir
 
 
-@click.command("attach")
+@click.command("attach", epilog=examples("gpusched attach", "gpusched attach runs/search"))
 @run_argument
 def command(run: RunDir) -> int:
     """Show a running search live again, until it ends; Ctrl-C leaves it running."""

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from gpusched.cli.options import json_option, print_json
+from gpusched.cli.options import examples, json_option, print_json
 from gpusched.cli.search.options import given, search_options
 
 
-@click.command("plan")
+@click.command("plan", epilog=examples("gpusched plan search.py", "gpusched plan search.py --calibrate --cpu-slots 4"))
 @click.argument("script", type=click.Path(path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS...]")
 @click.option("--calibrate", is_flag=True, help="Train a few epochs to forecast the time.")

@@ -9,11 +9,20 @@ from typing import Any
 
 import click
 
+from gpusched.cli.options import examples
 from gpusched.cli.search.options import given, search_options
 from gpusched.errors import UsageError
 
 
-@click.command("run", context_settings={"ignore_unknown_options": False})
+@click.command(
+    "run",
+    epilog=examples(
+        "gpusched run search.py --gpus 0,1 --per-gpu 2",
+        "gpusched run -d search.py --max-time 2h",
+        "gpusched run search.py --fresh -- --data /data   (what stands behind -- is the script's)",
+    ),
+    context_settings={"ignore_unknown_options": False},
+)
 @click.argument("script", type=click.Path(path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS...]")
 @click.option("-d", "--detach", is_flag=True, help="Run in the background.")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from gpusched.cli.options import run_argument
+from gpusched.cli.options import examples, run_argument
 from gpusched.storage.rundir import RunDir
 
 
-@click.command("pause")
+@click.command("pause", epilog=examples("gpusched pause", "gpusched pause --now"))
 @run_argument
 @click.option("--now", is_flag=True, help="At once: the epochs that are running are given up.")
 def command(run: RunDir, now: bool) -> int:

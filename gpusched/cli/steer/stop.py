@@ -6,12 +6,12 @@ import sys
 
 import click
 
-from gpusched.cli.options import run_and_trials
+from gpusched.cli.options import examples, run_and_trials
 from gpusched.errors import UsageError
 from gpusched.storage.rundir import RunDir
 
 
-@click.command("stop")
+@click.command("stop", epilog=examples("gpusched stop", "gpusched stop 12 17   (these trials; they count as failed)"))
 @run_and_trials
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--now", is_flag=True, help="Kill running trials; do not wait for the end of their epochs.")

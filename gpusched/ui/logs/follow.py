@@ -14,6 +14,7 @@ import msgspec
 
 from gpusched.core.search import Phase
 from gpusched.core.trial import FINAL, TrialState
+from gpusched.storage import logtimes
 from gpusched.storage.identity import alive
 from gpusched.storage.lock import holder
 from gpusched.storage.records import Identity
@@ -129,13 +130,16 @@ async def follow(
 
 
 async def _begin(log: LogFile, last: int | None, since: float | None) -> bool:
-    """Whether this log is to be shown from its beginning; moves it to its last lines where those are asked for."""
+    """Whether this log is to be shown; moves it to where the lines begin that are asked for."""
     if since is not None:
         changed = log.changed_at()
         if changed is None or changed < since:
             return False
+        log.offset = min(logtimes.offset_at(log.path, since), log.size)
     if last is not None:
+        begin = log.offset
         await log.seek_to_last(last)
+        log.offset = max(begin, log.offset)
     return True
 
 
