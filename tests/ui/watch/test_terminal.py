@@ -5,12 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pty
-import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,48 +107,16 @@ def test_notices_stay_above_the_block() -> None:
 # ------------------------------------------------------------------ on a real screen
 
 
-class Tmux:
-    """A terminal window of one's own."""
-
-    def __init__(self, folder: Path, argv: list[str], columns: int, lines: int) -> None:
-        self._socket = str(folder / "tmux")
-        size = ["-x", str(columns), "-y", str(lines)]
-        self._call("-f", "/dev/null", "new-session", "-d", *size, *argv)
-
-    def _call(self, *words: str) -> str:
-        return subprocess.run(["tmux", "-S", self._socket, *words], capture_output=True, text=True, check=True).stdout
-
-    def screen(self) -> list[str]:
-        return [line for line in self._call("capture-pane", "-p").splitlines() if line]
-
-    def resize(self, columns: int, lines: int) -> None:
-        self._call("resize-window", "-x", str(columns), "-y", str(lines))
-
-    def until(self, condition: Callable[[list[str]], bool]) -> list[str]:
-        deadline = time.monotonic() + 20
-        while not condition(screen := self.screen()):
-            assert time.monotonic() < deadline, "\n".join(screen)
-            time.sleep(0.05)
-        return screen
-
-    def close(self) -> None:
-        self._call("kill-server")
-
-
 @pytest.fixture
-def watched(make_run: Callable[..., Any], tmp_path: Path) -> Iterator[tuple[Any, Tmux]]:
+def watched(make_run: Callable[..., Any], window: Callable[..., Any]) -> Iterator[tuple[Any, Any]]:
     """A run at work, and a window in which it is attached to."""
-    if shutil.which("tmux") is None:
-        pytest.skip("no tmux to look at the screen with")
     made = make_run()
     lock = RunLock(made.dir.lock)
-    tmux = Tmux(tmp_path, [sys.executable, "-m", "gpusched.cli", "attach", str(made.dir.path)], 100, 24)
-    yield made, tmux
-    tmux.close()
+    yield made, window("attach", made.dir.path)
     lock.release()
 
 
-def test_a_resized_window_shows_the_block_once(watched: tuple[Any, Tmux]) -> None:
+def test_a_resized_window_shows_the_block_once(watched: tuple[Any, Any]) -> None:
     """Narrower and wider again: no leftovers, nothing doubled, the first line still there."""
     made, tmux = watched
     tmux.until(lambda screen: any(line.startswith("cpu 1") for line in screen))
@@ -169,7 +132,7 @@ def test_a_resized_window_shows_the_block_once(watched: tuple[Any, Tmux]) -> Non
         assert all(len(line) < columns for line in screen)
 
 
-def test_the_end_leaves_a_summary_and_a_clean_screen(watched: tuple[Any, Tmux]) -> None:
+def test_the_end_leaves_a_summary_and_a_clean_screen(watched: tuple[Any, Any]) -> None:
     """The block goes, what came of the search stays."""
     made, tmux = watched
     tmux.until(lambda screen: any(line.startswith("cpu 1") for line in screen))
