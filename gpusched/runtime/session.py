@@ -21,13 +21,13 @@ from gpusched.engines.local import LocalEngine
 from gpusched.errors import UsageError
 from gpusched.launcher.client import LauncherClient
 from gpusched.launcher.protocol import Load
-from gpusched.runtime import resume
+from gpusched.runtime.begin import resume
+from gpusched.runtime.begin.narrow import Narrowing
 from gpusched.runtime.control import serve_control
 from gpusched.runtime.machine.driver import Driver
 from gpusched.runtime.machine.layout import Layout
 from gpusched.runtime.machine.signs import SILENT_SECONDS, Signs
 from gpusched.runtime.machine.watch import LOOK_SECONDS, Watch, own_gpus
-from gpusched.runtime.narrow import Narrowing
 from gpusched.runtime.reader import Run
 from gpusched.runtime.scheduler import Scheduler
 from gpusched.runtime.signals import heed_signals, redirect

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from gpusched.devices import Inventory
-from gpusched.runtime.planning import Calibration
+from gpusched.runtime.forecast.planning import Calibration
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

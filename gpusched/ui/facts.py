@@ -15,7 +15,7 @@ from gpusched.core.events import SessionClosed, SessionOpened
 from gpusched.core.search import Phase, Search
 from gpusched.core.trial import FINAL, LOST, Trial, TrialState
 from gpusched.oracles.base import Oracle, RungState
-from gpusched.runtime.outlook import Outlook
+from gpusched.runtime.forecast.outlook import Outlook
 
 if TYPE_CHECKING:
     from gpusched.runtime.reader import Run

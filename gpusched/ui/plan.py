@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gpusched.oracles import Plan
-from gpusched.runtime.planning import Forecast
+from gpusched.runtime.forecast.planning import Forecast
 from gpusched.ui import answers, words
 
 

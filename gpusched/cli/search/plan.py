@@ -23,7 +23,7 @@ def command(script: Path, arguments: tuple[str, ...], calibrate: bool, as_json: 
     With --calibrate, the first trials are trained for three epochs, and the time of the whole search on
     these devices is forecast from that.
     """
-    from gpusched.runtime.planning import plan_script
+    from gpusched.runtime.forecast.planning import plan_script
     from gpusched.ui.plan import forecast_lines
 
     asked = given(options)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gpusched.hyperparameters import HyperParameter
-from gpusched.runtime.narrow import Settled, settled
+from gpusched.runtime.begin.narrow import Settled, settled
 from gpusched.ui import words
 from gpusched.ui.facts import Best, Facts
 

@@ -25,8 +25,8 @@ from gpusched.hyperparameters import Choice, Float, HyperParameter, Int
 from gpusched.launcher.client import LauncherClient
 from gpusched.launcher.protocol import Begin, Load
 from gpusched.oracles import Job, Oracle, Plan
-from gpusched.runtime import resume
-from gpusched.runtime.narrow import Narrowing
+from gpusched.runtime.begin import resume
+from gpusched.runtime.begin.narrow import Narrowing
 from gpusched.runtime.reader import build_oracle
 from gpusched.runtime.session import SHELL_OPTIONS, named
 from gpusched.storage.metrics import read_metrics

@@ -1,0 +1,1 @@
+"""What a run is begun with, or carried on with."""
