@@ -17,7 +17,10 @@ from gpusched.core.commands import Finish
 from gpusched.core.events import StopAsked
 from gpusched.devices import Inventory, Nvml, NvmlMissing, inventory
 from gpusched.devices.sharing import Sharing
+from gpusched.engines.base import Engine
 from gpusched.engines.local import LocalEngine
+from gpusched.engines.ray.cluster import Cluster
+from gpusched.engines.ray.engine import RayEngine
 from gpusched.errors import UsageError
 from gpusched.launcher.client import LauncherClient
 from gpusched.launcher.protocol import Load
@@ -26,6 +29,7 @@ from gpusched.runtime.begin.narrow import Narrowing
 from gpusched.runtime.control import serve_control
 from gpusched.runtime.machine.driver import Driver
 from gpusched.runtime.machine.layout import Layout
+from gpusched.runtime.machine.pool import Pool
 from gpusched.runtime.machine.signs import SILENT_SECONDS, Signs
 from gpusched.runtime.machine.watch import LOOK_SECONDS, Watch, own_gpus
 from gpusched.runtime.reader import Run
@@ -40,7 +44,7 @@ from gpusched.trial.settings import Settings
 log = logging.getLogger(__name__)
 
 #: Options of the command line that are not the tuner's.
-SHELL_OPTIONS = {"run", "fresh", "launch", "narrow"}
+SHELL_OPTIONS = {"run", "fresh", "launch", "narrow", "address"}
 
 #: How long a forked trial may be silent before it counts as hanging, for machines that are much slower or faster.
 _FIRST_SIGN = "GPUSCHED_FIRST_SIGN_SECONDS"
@@ -63,6 +67,7 @@ class Session:
         self._launcher: LauncherClient | None = None
         self._scheduler: Scheduler | None = None
         self._run_dir: RunDir | None = None
+        self._cluster: Cluster | None = None  #: of Ray
         self._asked = 0  #: how often someone asked for the end
         self._detached = False
 
@@ -119,11 +124,13 @@ class Session:
         try:
             looking = asyncio.create_task(asyncio.to_thread(inventory))
             settings = msgspec.convert((await launcher.loaded()).settings, Settings)
-            if settings.engine != "local":
-                raise UsageError(f"engine: {settings.engine!r} is not there yet; use engine='local'")
             machine = await looking
             # Now: what cannot be is said before anything of a run is touched.
-            Layout(machine, settings, Sharing(settings.per_gpu)).lay()
+            if settings.engine == "ray":
+                self._cluster = Cluster(self._options.get("address"))
+                await self._cluster.join()
+            else:
+                Layout(machine, settings, Sharing(settings.per_gpu)).lay()
             run = named(settings, self._options)
             fresh = bool(self._options.get("fresh") or settings.overwrite)
             narrowing = Narrowing(run, anew=fresh) if self._options.get("narrow") else None
@@ -156,6 +163,8 @@ class Session:
                 self._view.message(note)
             return await self._search(run, launcher, settings, machine)
         finally:
+            if self._cluster is not None:
+                await self._cluster.close()
             await launcher.close()
             if lock is not None:
                 if made and run is not None and not run.exists():
@@ -167,7 +176,7 @@ class Session:
         self, run_dir: RunDir, launcher: LauncherClient, settings: Settings, machine: Inventory
     ) -> Finish:
         journal = Journal(run_dir.journal)
-        engine = None
+        engine: Engine | None = None
         try:
             if journal.cut:
                 self._view.message(
@@ -177,9 +186,7 @@ class Session:
             sharing = Sharing(settings.per_gpu)
             for event in run.events:
                 sharing.learn(event)
-            layout = Layout(machine, settings, sharing)
-            pids = [trial.pid for trial in run.search.running if trial.pid is not None]
-            layout.judge(machine.gpus, own_gpus(machine.gpus, pids), first=True)
+            layout = await self._layout(run, settings, machine, sharing)
             scheduler = self._scheduler = Scheduler(
                 run,
                 journal,
@@ -194,7 +201,10 @@ class Session:
                 signs = Signs(settings.trial_timeout, seconds_from(_SILENT, SILENT_SECONDS))
                 watch = Watch(scheduler, layout, driver, signs, seconds_from(_LOOK, LOOK_SECONDS))
                 scheduler.noted = watch.noted
-                engine = LocalEngine(run_dir, launcher, watch.report, lambda: self._another(run_dir))
+                if isinstance(layout, Pool) and self._cluster is not None:
+                    engine = RayEngine(self._cluster, run_dir, watch.report, layout.places, scheduler.relay)
+                else:
+                    engine = LocalEngine(run_dir, launcher, watch.report, lambda: self._another(run_dir))
                 await watch.hear()
                 async with serve_control(run_dir, scheduler):
                     view = asyncio.create_task(self._show(run), name="view")
@@ -208,6 +218,17 @@ class Session:
             if engine is not None:
                 await engine.close()
             journal.close()
+
+    async def _layout(self, run: Run, settings: Settings, machine: Inventory, sharing: Sharing) -> Layout:
+        """The slots of this machine, or of all nodes of a cluster."""
+        if self._cluster is not None:
+            token = f"{run.record.created} {settings.script_digest}"
+            await self._cluster.begin(run.dir.path, token, self._source)
+            return Pool(self._cluster, settings)
+        layout = Layout(machine, settings, sharing)
+        pids = [trial.pid for trial in run.search.running if trial.pid is not None]
+        layout.judge(machine.gpus, own_gpus(machine.gpus, pids), first=True)
+        return layout
 
     async def _show(self, run: Run) -> None:
         try:

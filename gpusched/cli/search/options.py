@@ -50,6 +50,7 @@ _OPTIONS: list[Callable[[Any], Any]] = [
         help="Search on in RUN-narrow, with the values fixed on which RUN's best trials agree.",
     ),
     click.option("--engine", type=click.Choice(["local", "ray"]), help="Where trials run."),
+    click.option("--address", metavar="HOST:PORT", help="With --engine ray: the cluster to join."),
     click.option("--launch", type=click.Choice(["auto", "fork", "spawn"]), help="How trial processes are made."),
     click.option(
         "--checkpoint-every", type=click.Choice(["rung", "epoch"]), help="How often a trial saves its full state."

@@ -1,0 +1,175 @@
+"""A Ray cluster and the agents on its nodes. The one place that calls Ray."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gpusched.devices import Inventory
+from gpusched.engines.ray.agent import Agent
+from gpusched.errors import UsageError
+from gpusched.launcher.protocol import Load
+from gpusched.storage.identity import boot_id
+
+log = logging.getLogger(__name__)
+
+_NAMESPACE = "gpusched"
+#: Set where an agent starts: it pins trials itself, and each has its share of the cores.
+_ENVIRONMENT = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}
+
+
+@dataclass(slots=True)
+class Node:
+    """A machine of the cluster with its agent."""
+
+    id: str
+    name: str  #: for people: the host's, with a number where several nodes are on it
+    machine: Inventory
+    agent: Any  #: the actor's handle
+    here: bool  #: pids of its processes mean something on this machine
+    found: bool  #: an earlier session had started its agent
+    heard: int = 0  #: the number of the last event
+    have: dict[int, Any] = field(default_factory=dict)  #: by trial, agent.Have
+
+
+class Cluster:
+    """The nodes that are there, each with an agent for this run."""
+
+    def __init__(self, address: str | None) -> None:
+        self._address = address
+        self._ray: Any = None
+        self._prefix = ""
+        self._token = ""
+        self._source = Load()
+        self._blob: bytes | None = None
+        self.nodes: dict[str, Node] = {}
+        self.refused: dict[str, str] = {}  #: nodes that cannot take part, and why
+
+    async def join(self) -> None:
+        """Connects, to a cluster of this machine's own where none is named or found.
+
+        Raises UsageError where there is no Ray, or no cluster at that address.
+        """
+        try:
+            import ray
+        except ModuleNotFoundError:
+            raise UsageError("engine: 'ray' needs the package ray: pip install 'gpusched[ray]'") from None
+        self._ray = ray
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        options = {"namespace": _NAMESPACE, "log_to_driver": False, "logging_level": logging.ERROR}
+        address = self._address or os.environ.get("RAY_ADDRESS")
+        try:
+            if address is None:
+                with contextlib.suppress(ConnectionError):
+                    await asyncio.to_thread(ray.init, address="auto", **options)
+                    return
+                await asyncio.to_thread(ray.init, include_dashboard=False, **options)
+            else:
+                await asyncio.to_thread(ray.init, address=address, **options)
+        except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+            said = " ".join(str(error).split())[:300]
+            raise UsageError(f"--address {address}: no Ray cluster can be joined there ({said})") from None
+
+    async def begin(self, run: Path, token: str, source: Load) -> None:
+        """Puts an agent on every node, or finds those of a session that was killed.
+
+        Raises UsageError where no node can take part.
+        """
+        self._prefix = "gpusched-" + hashlib.sha256(os.fsencode(run)).hexdigest()[:12]
+        self._token = token
+        if source.pickled_fd is not None:
+            self._blob = os.pread(source.pickled_fd, os.fstat(source.pickled_fd).st_size, 0)
+            source = msgspec.structs.replace(source, pickled_fd=None)
+        self._source = source
+        await self.look()
+        if not self.nodes:
+            reasons = "; ".join(f"{name}: {why}" for name, why in self.refused.items())
+            raise UsageError(f"engine: no node of the Ray cluster can take part ({reasons or 'it has none'})")
+
+    async def look(self) -> list[Node]:
+        """Takes in nodes that have joined; returns them."""
+        alive = {node["NodeID"]: node for node in await asyncio.to_thread(self._ray.nodes) if node["Alive"]}
+        fresh = [found for id, found in sorted(alive.items()) if id not in self.nodes and id not in self.refused]
+        begun = await asyncio.gather(*(self._agent(found) for found in fresh))
+        joined = [node for node in begun if node is not None]
+        for node in joined:
+            names = [each.name for each in self.nodes.values()]
+            if node.name in names:
+                node.name = next(name for n in range(2, len(names) + 3) if (name := f"{node.name}-{n}") not in names)
+            self.nodes[node.id] = node
+        return joined
+
+    async def _agent(self, found: dict[str, Any]) -> Node | None:
+        id = found["NodeID"]
+        name = f"{self._prefix}-{id}"
+        for again in (False, True):
+            handle, known = await asyncio.to_thread(self._start, id, name)
+            try:
+                told = await handle.begin.remote(self._token, msgspec.json.encode(self._source), self._blob)
+            except self._ray.exceptions.RayTaskError as error:
+                self.refused[id] = " ".join(str(error.cause).split())
+                await asyncio.to_thread(self._kill, handle)
+                return None
+            except self._ray.exceptions.RayError as error:
+                self.refused[id] = " ".join(str(error).split())[:300]
+                return None
+            if told["token"] == self._token or again:
+                break
+            # It is of another search in this folder, or of another script.
+            await asyncio.to_thread(self._kill, handle)
+        machine = msgspec.json.decode(told["inventory"], type=Inventory)
+        return Node(id, told["host"], machine, handle, told["boot"] == boot_id(), known)
+
+    def _start(self, id: str, name: str) -> tuple[Any, bool]:
+        """The handle of a node's agent, and whether it was there already."""
+        ray = self._ray
+        with contextlib.suppress(ValueError):
+            return ray.get_actor(name, namespace=_NAMESPACE), True
+        strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node_id=id, soft=False)
+        scratch = Path(tempfile.gettempdir()) / f"gpusched-{os.getuid()}" / f"{self._prefix}-{id[:12]}"
+        actor = ray.remote(Agent).options(
+            name=name,
+            namespace=_NAMESPACE,
+            lifetime="detached",
+            num_cpus=0,
+            max_restarts=0,
+            max_task_retries=0,
+            max_concurrency=64,
+            scheduling_strategy=strategy,
+            runtime_env={"env_vars": _ENVIRONMENT},
+        )
+        return actor.remote(str(scratch)), False
+
+    def _kill(self, handle: Any) -> None:
+        with contextlib.suppress(self._ray.exceptions.RayError):
+            self._ray.kill(handle)
+
+    def gone(self, error: BaseException) -> bool:
+        """Whether this says that a node or its agent has died."""
+        return isinstance(error, self._ray.exceptions.RayError) and not isinstance(
+            error, self._ray.exceptions.RayTaskError
+        )
+
+    def drop(self, node: Node) -> None:
+        """It has died. Should it come back, it is another."""
+        self.nodes.pop(node.id, None)
+
+    async def close(self) -> None:
+        """Ends the agents, and the connection."""
+        if self._ray is None:
+            return
+        for node in self.nodes.values():
+            with contextlib.suppress(Exception):  # An agent that dies while it ends has ended.
+                await asyncio.wait_for(node.agent.close.remote(), 60)
+            await asyncio.to_thread(self._kill, node.agent)
+        self.nodes.clear()
+        await asyncio.to_thread(self._ray.shutdown)
