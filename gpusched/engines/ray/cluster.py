@@ -23,6 +23,7 @@ from gpusched.storage.identity import boot_id
 log = logging.getLogger(__name__)
 
 _NAMESPACE = "gpusched"
+_ANSWER_SECONDS = 10.0
 #: Set where an agent starts: it pins trials itself, and each has its share of the cores.
 _ENVIRONMENT = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}
 
@@ -67,6 +68,8 @@ class Cluster:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         options = {"namespace": _NAMESPACE, "log_to_driver": False, "logging_level": logging.ERROR}
         address = self._address or os.environ.get("RAY_ADDRESS")
+        if address is not None:
+            await _answers(address)
         try:
             if address is None:
                 with contextlib.suppress(ConnectionError):
@@ -76,8 +79,7 @@ class Cluster:
             else:
                 await asyncio.to_thread(ray.init, address=address, **options)
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-            said = " ".join(str(error).split())[:300]
-            raise UsageError(f"--address {address}: no Ray cluster can be joined there ({said})") from None
+            raise _nobody(address or "auto", " ".join(str(error).split())[:300]) from None
 
     async def begin(self, run: Path, token: str, source: Load) -> None:
         """Puts an agent on every node, or finds those of a session that was killed.
@@ -173,3 +175,19 @@ class Cluster:
             await asyncio.to_thread(self._kill, node.agent)
         self.nodes.clear()
         await asyncio.to_thread(self._ray.shutdown)
+
+
+async def _answers(address: str) -> None:
+    """Raises UsageError where nobody listens: Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():  # "auto", "local", and what else Ray may know.
+        return
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host.strip("[]"), int(port)), _ANSWER_SECONDS)
+        writer.close()
+    except (TimeoutError, OSError) as error:
+        raise _nobody(address, str(error) or f"no answer within {_ANSWER_SECONDS:g} s") from None
+
+
+def _nobody(address: str, why: str) -> UsageError:
+    return UsageError(f"--address {address}: no Ray cluster can be joined there ({why})")
