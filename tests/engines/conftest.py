@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,8 @@ import pytest
 from gpusched.core.events import JobEnded, JobStarted
 from gpusched.engines.base import Engine
 from gpusched.engines.local import LocalEngine
+from gpusched.engines.ray.cluster import Cluster
+from gpusched.engines.ray.engine import RayEngine
 from gpusched.launcher.client import LauncherClient
 from gpusched.launcher.protocol import Load
 from gpusched.storage.records import JobSpec
@@ -61,6 +67,7 @@ class Place:
 
     def __init__(self, run: RunDir) -> None:
         self.run = run
+        self.work = run  #: where its trials work
         self.engine: Engine
         self.reports: list[JobStarted | JobEnded] = []
         self._changed = asyncio.Event()
@@ -87,7 +94,7 @@ class Place:
         return self.ends(trial)[-1]
 
     async def begun(self, trial: int) -> None:
-        await self.until((self.run.trial(trial).path / "begun").exists)
+        await self.until((self.work.trial(trial).path / "begun").exists)
 
     def spec(self, trial: int, do: str = "train", **fields: Any) -> JobSpec:
         given = {
@@ -149,13 +156,23 @@ def local(mode: str) -> Callable[[Place, Path], Awaitable[Engine]]:
     return make
 
 
+async def on_ray(place: Place, script: Path, address: str) -> Engine:
+    cluster = Cluster(address)
+    await cluster.join()
+    options = {"algorithm": "random", "objective": "val_loss"}
+    await cluster.begin(place.run.path, "token", Load(script=str(script), options=options))
+    (node,) = cluster.nodes.values()
+    place.work = RunDir(Path(node.scratch))
+    return RayEngine(cluster, place.run, place.report, dict.fromkeys(range(16), node.id), lambda: None)
+
+
 #: By name: how each engine is made, on a run directory with a script beside it.
 ENGINES = {"local": local("auto"), "local by spawn": local("spawn")}
 
 Open = Callable[[], contextlib.AbstractAsyncContextManager[Place]]
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=[*ENGINES, "ray"])
 def engines(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     """`async with engines() as place`: each time another engine on the same run directory."""
     script = tmp_path / "it's a script.py"
@@ -166,10 +183,119 @@ def engines(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     @contextlib.asynccontextmanager
     async def open_one() -> AsyncIterator[Place]:
         place = Place(run)
-        place.engine = await ENGINES[request.param](place, script)
+        if request.param == "ray":
+            address = request.getfixturevalue("shared_cluster").address
+            place.engine = await on_ray(place, script, address)
+        else:
+            place.engine = await ENGINES[request.param](place, script)
         try:
             yield place
         finally:
             await place.engine.close()
 
     return open_one
+
+
+# ------------------------------------------------------------------ Ray
+
+_CLUSTER = """
+import json, sys
+from ray.cluster_utils import Cluster
+quiet = {"include_dashboard": False}
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **quiet})
+nodes = [cluster.head_node]
+def say(**told):
+    print("@" + json.dumps(told), flush=True)
+say(address=cluster.address)
+for line in sys.stdin:
+    order = line.split()
+    if order[0] == "add":
+        nodes.append(cluster.add_node(num_cpus=1))
+    elif order[0] == "remove":
+        cluster.remove_node(nodes.pop(int(order[1])), allow_graceful=False)
+    elif order[0] == "end":
+        break
+    say(nodes=[node.node_id for node in nodes])
+cluster.shutdown()
+"""
+
+
+class RayCluster:
+    """Orders go to its process: `add`, `remove`."""
+
+    def __init__(self, folder: Path, environ: dict[str, str] | None = None) -> None:
+        environ = {
+            **(os.environ if environ is None else environ),
+            "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+            "RAY_USAGE_STATS_ENABLED": "0",
+        }
+        self._log = open(folder / "cluster.txt", "w")  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _CLUSTER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            env=environ,
+        )
+        self.address: str = self._answer()["address"]
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith("@"):
+                told: dict[str, Any] = json.loads(line[1:])
+                return told
+        raise AssertionError("the cluster's process has ended; see cluster.txt")
+
+    def _ask(self, order: str) -> list[str]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(order + "\n")
+        self._process.stdin.flush()
+        nodes: list[str] = self._answer()["nodes"]
+        return nodes
+
+    def add(self) -> list[str]:
+        return self._ask("add")
+
+    def remove(self, number: int) -> list[str]:
+        """Kills a node, all its processes at once."""
+        return self._ask(f"remove {number}")
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write("end\n")
+        self._process.stdin.close()
+        self._process.wait(60)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._log.close()
+
+
+@pytest.fixture(scope="session")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
+    """One node, for all tests that leave it as it is."""
+    pytest.importorskip("ray")
+    made = RayCluster(tmp_path_factory.mktemp("ray"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def make_cluster(tmp_path: Path) -> Iterator[Callable[..., RayCluster]]:
+    """make_cluster(environ): one node; `add()` gives it more."""
+    pytest.importorskip("ray")
+    made: list[RayCluster] = []
+
+    def make(environ: dict[str, str] | None = None) -> RayCluster:
+        made.append(RayCluster(tmp_path, environ))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def cluster(make_cluster: Callable[..., RayCluster]) -> RayCluster:
+    return make_cluster()

@@ -100,6 +100,7 @@ class Agent:
             "host": socket.gethostname(),
             "boot": boot_id(),
             "token": self._token,
+            "scratch": str(self._run.path),
             "inventory": msgspec.json.encode(await asyncio.to_thread(inventory)),
         }
 

@@ -38,6 +38,7 @@ class Node:
     agent: Any  #: the actor's handle
     here: bool  #: pids of its processes mean something on this machine
     found: bool  #: an earlier session had started its agent
+    scratch: str  #: the folder there in which trials work
     heard: int = 0  #: the number of the last event
     have: dict[int, Any] = field(default_factory=dict)  #: by trial, agent.Have
 
@@ -129,7 +130,7 @@ class Cluster:
             # It is of another search in this folder, or of another script.
             await asyncio.to_thread(self._kill, handle)
         machine = msgspec.json.decode(told["inventory"], type=Inventory)
-        return Node(id, told["host"], machine, handle, told["boot"] == boot_id(), known)
+        return Node(id, told["host"], machine, handle, told["boot"] == boot_id(), known, told["scratch"])
 
     def _start(self, id: str, name: str) -> tuple[Any, bool]:
         """The handle of a node's agent, and whether it was there already."""

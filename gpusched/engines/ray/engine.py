@@ -16,12 +16,11 @@ from typing import Any
 import msgspec
 
 from gpusched.core.events import JobEnded, JobStarted
-from gpusched.core.outcome import End
 from gpusched.engines.base import Report
+from gpusched.engines.conclusion import conclusion
 from gpusched.engines.ray.agent import Have, News
 from gpusched.engines.ray.cluster import Cluster, Node
 from gpusched.engines.ray.parcel import pack, unpack
-from gpusched.storage.metrics import read_metrics
 from gpusched.storage.records import JobSpec
 from gpusched.storage.rundir import RunDir, write_whole
 
@@ -54,7 +53,7 @@ class RayEngine:
     async def launch(self, spec: JobSpec) -> None:
         node = self._cluster.nodes.get(self._places.get(spec.slot, ""))
         if node is None:  # It has died since the decision.
-            self._report(self._killed(spec))
+            self._report(self._ended(spec))
             return
         folder = self._run.trial(spec.trial)
         base = folder.log.stat().st_size if folder.log.exists() else 0
@@ -90,7 +89,7 @@ class RayEngine:
         for spec in jobs:
             found = where.get((spec.trial, spec.attempt))
             if found is None:
-                self._report(self._killed(spec))
+                self._report(self._ended(spec))
                 continue
             self._jobs[spec.trial] = (spec, found)
             self._last[spec.trial] = found.id
@@ -168,13 +167,11 @@ class RayEngine:
         for trial, (spec, where) in list(self._jobs.items()):
             if where is node:
                 del self._jobs[trial]
-                self._report(self._killed(spec))
+                self._report(self._ended(spec))
 
-    def _killed(self, spec: JobSpec) -> JobEnded:
-        """Its machine went down with it: that says nothing of the trial."""
-        lines = read_metrics(self._run.trial(spec.trial).metrics)
-        epochs = max((int(line["epoch"]) for line in lines), default=0)
-        return JobEnded(at=0, trial=spec.trial, attempt=spec.attempt, end=End.KILLED, epochs=epochs)
+    def _ended(self, spec: JobSpec) -> JobEnded:
+        """Of a job that no agent knows of: what it had achieved is here, or it went down with its machine."""
+        return conclusion(self._run, spec, None, interrupted=False, short_of_memory=lambda: False)
 
     async def _join(self) -> None:
         while True:

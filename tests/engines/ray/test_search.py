@@ -165,6 +165,61 @@ def test_a_scheduler_that_is_killed(lab: Lab, cluster: Any) -> None:
         assert log == [f"epoch {epoch} of trial {trial.id}" for epoch in range(1, trial.epochs + 1)]
 
 
+def test_gpus_of_a_node(lab: Lab, make_cluster: Callable[..., Any], fake_nvml: Any) -> None:
+    """An agent sees all GPUs of its node, though Ray gives it none, and pins each trial to its own."""
+    fake_nvml.add(2)
+    cluster = make_cluster(fake_nvml.environ)
+    script = """
+import os
+import gpusched as gs
+
+def train(hp, trial):
+    x = hp.Float("x", 0, 1)
+    print(os.environ["CUDA_VISIBLE_DEVICES"], os.environ.get("OMP_NUM_THREADS"))
+    for epoch in range(trial.start_epoch, trial.stop_epoch):
+        trial.report(loss=x)
+
+gs.RandomSearch(train=train, objective="loss", max_trials=6, seed=1, directory=__FOLDER__, project_name="gpus").search()
+"""
+    (lab.folder / "gpus.py").write_text(script.replace("__FOLDER__", repr(str(lab.folder))))
+    command = [sys.executable, "-m", "gpusched.cli", "run", str(lab.folder / "gpus.py"), "--engine", "ray"]
+    done = subprocess.run([*command, "--address", cluster.address], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = lab.run("gpus")
+    assert [slot.label for slot in run.search.slots.slots.values()] == ["gpu 0", "gpu 1"]
+    seen = {run.dir.trial(trial).log.read_text().strip() for trial in run.search.trials}
+    assert seen == {f"{gpu['uuid']} None" for gpu in fake_nvml.devices}
+
+
+def test_from_python(lab: Lab, cluster: Any) -> None:
+    """What is defined in a plain script, and the arrays it closes over, travel to the nodes by value."""
+    cluster.add()
+    script = lab.folder / "plain.py"
+    script.write_text(
+        """
+import numpy as np
+import gpusched as gs
+
+weights = np.arange(100_000.0)
+
+def train(hp, trial):
+    x = hp.Float("x", 0, 1)
+    for epoch in range(trial.start_epoch, trial.stop_epoch):
+        trial.report(loss=x + weights.sum() - 4999950000.0)
+
+tuner = gs.RandomSearch(train=train, objective="loss", max_trials=6, seed=1, cpu_slots=1, gpus="none", engine="ray")
+tuner.search()
+print("trials", len(tuner.results()), "best below one", tuner.get_best_trials()[0].score < 1)
+"""
+    )
+    environ = {**os.environ, "RAY_ADDRESS": cluster.address, "XDG_STATE_HOME": str(lab.folder / "state")}
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, cwd=lab.folder, env=environ, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "trials 6 best below one True"
+    assert len({span.slot for span in Run(RunDir(lab.folder / "runs" / "plain")).spans()}) == 2
+
+
 def test_without_a_cluster(lab: Lab) -> None:
     """An address where nobody answers is one line, with exit code 2."""
     pytest.importorskip("ray")
