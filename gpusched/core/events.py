@@ -26,6 +26,7 @@ class SlotInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     devices: tuple[str, ...]  #: GPU UUIDs, or ("cpu",)
     label: str = ""
     total_bytes: int | None = None  #: memory of its smallest GPU
+    node: str = ""  #: the machine it is on, where there are several
 
 
 class SessionOpened(Event, frozen=True, kw_only=True, tag="session_opened"):

@@ -174,7 +174,7 @@ class Search:
                 places.enqueue(trial)
                 commands += [self._launch(*found) for found in places.alone(lambda: self.running)]
                 continue
-            slot = self.slots.take(trial.id)
+            slot = self.slots.take(trial.id, near=trial.where.node if trial.where is not None else "")
             assert slot is not None
             commands.append(self._launch(trial, slot))
         commands += [self._launch(*found) for found in places.pending(last=True)]

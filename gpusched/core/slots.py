@@ -60,13 +60,14 @@ class SlotTable:
             return 0
         return max((self._load.get(device, 0) for device in slot.devices), default=0)
 
-    def take(self, trial: int, avoid: Collection[str] = ()) -> int | None:
+    def take(self, trial: int, avoid: Collection[str] = (), near: str = "") -> int | None:
         """The free slot whose devices are least busy, lowest index first; None where all are taken.
 
-        Slots on the devices in `avoid` are passed over.
+        Slots on the devices in `avoid` are passed over. Of slots that are as little busy one on the node `near` is
+        taken before the others.
         """
         passed: list[tuple[int, int]] = []
-        found = None
+        found: int | None = None
         while self._heap and found is None:
             load, index = heappop(self._heap)
             slot = self.slots.get(index)
@@ -78,11 +79,27 @@ class SlotTable:
             elif any(device in avoid for device in slot.devices):
                 passed.append((load, index))
             else:
-                self._occupy(slot, trial)
                 found = index
+                if near and slot.node != near:
+                    passed.append((load, index))
+                    found = self._on_node(near, now, avoid, index)
+                self._occupy(self.slots[found], trial)
         for entry in passed:
             heappush(self._heap, entry)
         return found
+
+    def _on_node(self, node: str, weight: int, avoid: Collection[str], otherwise: int) -> int:
+        """A free slot on this node that weighs no more; its entry in the heap is out of date from now on."""
+        there = (
+            slot.index
+            for slot in self.slots.values()
+            if slot.node == node
+            and slot.index not in self.taken
+            and not self._is_closed(slot)
+            and self._weight(slot) <= weight
+            and not any(device in avoid for device in slot.devices)
+        )
+        return min(there, default=otherwise)
 
     def beyond(self, devices: Collection[str]) -> bool:
         """Whether any slot, free or taken, stands on none of these devices."""

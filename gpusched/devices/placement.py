@@ -35,6 +35,7 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
     memory_limit_bytes: int | None = None  #: on each of its GPUs, where several trials share one
     total_bytes: int | None = None  #: memory of its smallest GPU
     label: str = ""
+    node: str = ""  #: the machine it is on, where there are several
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True):

@@ -85,3 +85,15 @@ def test_no_order_of_things_gives_an_alone_trial_company(steps: list[tuple[int, 
         table.open(trial)
     assert table.free == 6
     assert sorted(table.take(trial) for trial in range(6)) == list(range(6))  # type: ignore[type-var]
+
+
+def test_a_promotion_prefers_its_node() -> None:
+    """Of slots that are as little busy the one on the trial's machine is taken; a busier one is not."""
+    nodes = ["a", "a", "b", "b"]
+    table = SlotTable(SlotInfo(index=i, devices=(f"GPU-{i // 2}",), node=node) for i, node in enumerate(nodes))
+    assert table.take(0, near="b") == 2
+    assert table.take(1, near="b") == 0
+    assert [table.take(trial, near="a") for trial in (2, 3, 4)] == [1, 3, None]
+    table.give_back(3)
+    assert table.take(5, avoid=("GPU-1",), near="b") is None
+    assert table.take(6, near="a") == 3

@@ -21,8 +21,8 @@ from gpusched.engines.ray.cluster import Cluster
 from gpusched.engines.ray.engine import RayEngine
 from gpusched.launcher.client import LauncherClient
 from gpusched.launcher.protocol import Load
-from gpusched.storage.records import JobSpec
-from gpusched.storage.rundir import RunDir
+from gpusched.storage.records import JobSpec, SearchRecord
+from gpusched.storage.rundir import RunDir, as_json, write_whole
 
 #: What a trial does stands in its values.
 SCRIPT = """
@@ -156,12 +156,17 @@ def local(mode: str) -> Callable[[Place, Path], Awaitable[Engine]]:
     return make
 
 
-async def on_ray(place: Place, script: Path, address: str) -> Engine:
-    cluster = Cluster(address)
+_RECORD = SearchRecord(algorithm="random", arguments={}, objectives=[], seed=0, space={}, created=1.5)
+
+
+async def on_ray(place: Place, script: Path, address: str, *, share: bool) -> Engine:
+    cluster = Cluster(address, share=share)
     await cluster.join()
     options = {"algorithm": "random", "objective": "val_loss"}
-    await cluster.begin(place.run.path, "token", Load(script=str(script), options=options))
+    write_whole(place.run.search, as_json(_RECORD))
+    await cluster.begin(place.run.path, f"{_RECORD.created} script", Load(script=str(script), options=options))
     (node,) = cluster.nodes.values()
+    assert node.shared is share
     place.work = RunDir(Path(node.scratch))
     return RayEngine(cluster, place.run, place.report, dict.fromkeys(range(16), node.id), lambda: None)
 
@@ -172,7 +177,7 @@ ENGINES = {"local": local("auto"), "local by spawn": local("spawn")}
 Open = Callable[[], contextlib.AbstractAsyncContextManager[Place]]
 
 
-@pytest.fixture(params=[*ENGINES, "ray"])
+@pytest.fixture(params=[*ENGINES, "ray", "ray, nothing shared"])
 def engines(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     """`async with engines() as place`: each time another engine on the same run directory."""
     script = tmp_path / "it's a script.py"
@@ -183,9 +188,9 @@ def engines(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     @contextlib.asynccontextmanager
     async def open_one() -> AsyncIterator[Place]:
         place = Place(run)
-        if request.param == "ray":
+        if request.param.startswith("ray"):
             address = request.getfixturevalue("shared_cluster").address
-            place.engine = await on_ray(place, script, address)
+            place.engine = await on_ray(place, script, address, share=request.param == "ray")
         else:
             place.engine = await ENGINES[request.param](place, script)
         try:

@@ -22,6 +22,7 @@ from gpusched.core.events import JobEnded, JobStarted
 from gpusched.devices import inventory
 from gpusched.engines.local import LocalEngine
 from gpusched.engines.ray.parcel import pack, unpack
+from gpusched.errors import UsageError
 from gpusched.launcher.client import LauncherClient
 from gpusched.launcher.protocol import Load
 from gpusched.storage.identity import boot_id
@@ -40,8 +41,9 @@ Stamp = tuple[int, int]
 
 
 class Have(msgspec.Struct, kw_only=True):
-    """What the scheduler has of a job's files."""
+    """What the scheduler has of an attempt's files."""
 
+    attempt: int
     log: int = 0  #: bytes of what this attempt has printed
     metrics: Stamp | None = None
     checkpoint: Stamp | None = None
@@ -79,6 +81,7 @@ class Agent:
         os.environ.pop("OMP_NUM_THREADS", None)
         self._run = RunDir(Path(scratch))
         self._engine: LocalEngine | None = None
+        self._shared: RunDir | None = None  #: the run directory, where this node sees it
         self._token = ""
         self._load = Load()
         self._blob: bytes | None = None
@@ -88,9 +91,13 @@ class Agent:
         self._changed = asyncio.Event()
         self._asked_at = time.monotonic()
 
-    async def begin(self, token: str, load: bytes, blob: bytes | None) -> dict[str, Any]:
-        """Loads the user's code, unless it is loaded. Raises UsageError with what is wrong with it."""
+    async def begin(self, token: str, load: bytes, blob: bytes | None, run: str) -> dict[str, Any]:
+        """Loads the user's code, unless it is loaded. Raises UsageError with what is wrong with it.
+
+        `run` is the run directory, empty where it is not to be looked for on this node.
+        """
         if self._engine is None:
+            self._shared = _same(run, token)
             self._token, self._blob = token, blob
             self._load = msgspec.json.decode(load, type=Load)
             await asyncio.to_thread(self._clear)
@@ -101,6 +108,7 @@ class Agent:
             "boot": boot_id(),
             "token": self._token,
             "scratch": str(self._run.path),
+            "shared": self._shared is not None,
             "inventory": msgspec.json.encode(await asyncio.to_thread(inventory)),
         }
 
@@ -136,13 +144,18 @@ class Agent:
 
     # ------------------------------------------------------------------ what the scheduler asks
 
-    async def launch(self, spec: bytes, base: int, parcel: bytes | None) -> None:
-        """Starts an attempt. `base` is what the trial's log has so far; `parcel` its folder, where it is not here."""
+    async def launch(self, spec: bytes, base: int, parcel: bytes | None, fetch: bool) -> None:
+        """Starts an attempt. `base` is what the trial's log has so far.
+
+        `parcel` is its folder, where it is not here; fetch: it is to be had from the shared run directory.
+        """
         assert self._engine is not None
         job = msgspec.json.decode(spec, type=JobSpec)
         job = msgspec.structs.replace(job, run=str(self._run.path))
         folder = self._run.trial(job.trial)
         folder.path.mkdir(parents=True, exist_ok=True)
+        if fetch and self._shared is not None:
+            parcel = await asyncio.to_thread(pack, self._shared.trial(job.trial))
         if parcel is not None:
             await asyncio.to_thread(unpack, parcel, folder)
         own = folder.log.stat().st_size if folder.log.exists() else 0
@@ -185,7 +198,7 @@ class Agent:
         found = [
             news
             for trial, held in list(self._held.items())
-            if (news := self._files(trial, held, have.get(trial, Have()), ended=trial in ending)) is not None
+            if (news := self._files(trial, held, _of(held, have.get(trial)), ended=trial in ending)) is not None
         ]
         for number, event in events:
             content = msgspec.json.encode(event)
@@ -206,6 +219,10 @@ class Agent:
         parcel = pack(folder) if ended or changed else None
         if parcel is None:
             checkpoint = have.checkpoint  # Next time.
+        moved = parcel is not None
+        if parcel is not None and self._shared is not None:
+            unpack(parcel, self._shared.trial(trial))
+            parcel = None
         news = News(
             trial=trial,
             attempt=held.spec.attempt,
@@ -216,7 +233,7 @@ class Agent:
             parcel=parcel,
             checkpoint_stamp=checkpoint,
         )
-        return news if news.log or news.metrics is not None or news.parcel is not None else None
+        return news if news.log or news.metrics is not None or moved else None
 
     # ------------------------------------------------------------------ its end
 
@@ -238,6 +255,21 @@ class Agent:
     def _running(self) -> bool:
         ended = {event.trial for event in self._events.values() if isinstance(event, JobEnded)}
         return bool(self._held.keys() - ended)
+
+
+def _of(held: _Held, have: Have | None) -> Have:
+    """Nothing, where it speaks of an earlier attempt: the question was asked before this one began."""
+    attempt = held.spec.attempt
+    return have if have is not None and have.attempt == attempt else Have(attempt=attempt)
+
+
+def _same(run: str, token: str) -> RunDir | None:
+    """The run directory, if what is at this path here is what the scheduler sees: a folder that nodes share."""
+    folder = RunDir(Path(run))
+    with contextlib.suppress(UsageError, OSError):
+        if run and folder.exists() and token.startswith(f"{folder.read_search().created} "):
+            return folder
+    return None
 
 
 def _stamp(path: Path) -> Stamp | None:

@@ -39,6 +39,7 @@ class Node:
     here: bool  #: pids of its processes mean something on this machine
     found: bool  #: an earlier session had started its agent
     scratch: str  #: the folder there in which trials work
+    shared: bool  #: it sees the run directory: what a trial needs moves through that
     heard: int = 0  #: the number of the last event
     have: dict[int, Any] = field(default_factory=dict)  #: by trial, agent.Have
 
@@ -46,8 +47,10 @@ class Node:
 class Cluster:
     """The nodes that are there, each with an agent for this run."""
 
-    def __init__(self, address: str | None) -> None:
-        self._address = address
+    def __init__(self, address: str | None, *, share: bool = True) -> None:
+        """share: False: what trials need goes through Ray even where nodes see the run directory."""
+        self._address, self._share = address, share
+        self._run = ""
         self._ray: Any = None
         self._prefix = ""
         self._token = ""
@@ -88,7 +91,7 @@ class Cluster:
         Raises UsageError where no node can take part.
         """
         self._prefix = "gpusched-" + hashlib.sha256(os.fsencode(run)).hexdigest()[:12]
-        self._token = token
+        self._token, self._run = token, str(run) if self._share else ""
         if source.pickled_fd is not None:
             self._blob = os.pread(source.pickled_fd, os.fstat(source.pickled_fd).st_size, 0)
             source = msgspec.structs.replace(source, pickled_fd=None)
@@ -114,10 +117,11 @@ class Cluster:
     async def _agent(self, found: dict[str, Any]) -> Node | None:
         id = found["NodeID"]
         name = f"{self._prefix}-{id}"
+        source = msgspec.json.encode(self._source)
         for again in (False, True):
             handle, known = await asyncio.to_thread(self._start, id, name)
             try:
-                told = await handle.begin.remote(self._token, msgspec.json.encode(self._source), self._blob)
+                told = await handle.begin.remote(self._token, source, self._blob, self._run)
             except self._ray.exceptions.RayTaskError as error:
                 self.refused[id] = " ".join(str(error.cause).split())
                 await asyncio.to_thread(self._kill, handle)
@@ -130,7 +134,9 @@ class Cluster:
             # It is of another search in this folder, or of another script.
             await asyncio.to_thread(self._kill, handle)
         machine = msgspec.json.decode(told["inventory"], type=Inventory)
-        return Node(id, told["host"], machine, handle, told["boot"] == boot_id(), known, told["scratch"])
+        return Node(
+            id, told["host"], machine, handle, told["boot"] == boot_id(), known, told["scratch"], told["shared"]
+        )
 
     def _start(self, id: str, name: str) -> tuple[Any, bool]:
         """The handle of a node's agent, and whether it was there already."""

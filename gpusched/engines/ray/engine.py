@@ -42,10 +42,11 @@ class RayEngine:
         self._last: dict[int, str] = {}  #: the node that has trained a trial last
         self._listening: dict[str, asyncio.Task[None]] = {}
         self._joining = asyncio.create_task(self._join(), name="ray nodes")
-        for node in cluster.nodes.values():
-            self._listen_to(node)
 
     def _listen_to(self, node: Node) -> None:
+        """From when its jobs are known: what is heard of others is nobody's."""
+        if node.id in self._listening:
+            return
         self._listening[node.id] = asyncio.create_task(self._listen(node), name=f"ray node {node.name}")
 
     # ------------------------------------------------------------------ what the scheduler asks
@@ -57,13 +58,14 @@ class RayEngine:
             return
         folder = self._run.trial(spec.trial)
         base = folder.log.stat().st_size if folder.log.exists() else 0
-        parcel = None
-        if self._last.get(spec.trial) != node.id and folder.metrics.exists():
+        parcel, moves = None, self._last.get(spec.trial) != node.id and folder.metrics.exists()
+        if moves and not node.shared:
             parcel = await asyncio.to_thread(pack, folder)
         self._jobs[spec.trial] = (spec, node)
+        self._listen_to(node)
         self._last[spec.trial] = node.id
         node.have.pop(spec.trial, None)
-        await self._tell(node, node.agent.launch, msgspec.json.encode(spec), base, parcel)
+        await self._tell(node, node.agent.launch, msgspec.json.encode(spec), base, parcel, moves)
 
     async def interrupt(self, trial: int, attempt: int, *, now: bool) -> None:
         job = self._jobs.get(trial)
@@ -95,6 +97,8 @@ class RayEngine:
             self._last[spec.trial] = found.id
             running.add(spec.trial)
             self._report(JobStarted(at=0, trial=spec.trial, attempt=spec.attempt, pid=0, adopted=True))
+        for node in self._cluster.nodes.values():
+            self._listen_to(node)
         return running
 
     async def close(self) -> None:
@@ -139,7 +143,9 @@ class RayEngine:
                     event = msgspec.structs.replace(event, pid=0)
                 self._report(event)
         elif current:
-            have = node.have.setdefault(news.trial, Have())
+            have = node.have.get(news.trial)
+            if have is None or have.attempt != news.attempt:
+                have = node.have[news.trial] = Have(attempt=news.attempt)
             await asyncio.to_thread(self._write, news)
             have.log += len(news.log)
             have.metrics, have.checkpoint = news.metrics_stamp, news.checkpoint_stamp

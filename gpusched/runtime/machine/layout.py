@@ -28,7 +28,13 @@ class Laid(NamedTuple):
     def infos(self) -> list[SlotInfo]:
         """As the core sees them."""
         return [
-            SlotInfo(index=slot.index, devices=slot.devices, label=slot.label, total_bytes=slot.total_bytes)
+            SlotInfo(
+                index=slot.index,
+                devices=slot.devices,
+                label=slot.label,
+                total_bytes=slot.total_bytes,
+                node=slot.node,
+            )
             for slot in self.slots
         ]
 

@@ -58,7 +58,7 @@ class Pool(Layout):
                 self.places[number] = node.id
                 label = f"{node.name} {slot.label}" if several else slot.label
                 env = {**slot.env, "GPUSCHED_SLOT": str(number)}
-                slots.append(replace(slot, index=number, label=label, env=env))
+                slots.append(replace(slot, index=number, label=label, env=env, node=node.name))
             waiting += [f"{node.name}: {line}" for line in laid.waiting]
             notes += [f"{node.name}: {line}" for line in laid.notes]
         return Laid(tuple(slots), waiting, notes)
