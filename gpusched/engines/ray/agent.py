@@ -89,6 +89,8 @@ class Agent:
         self._events: dict[int, JobStarted | JobEnded] = {}
         self._count = 0
         self._changed = asyncio.Event()
+        self._looking = asyncio.Lock()
+        self._question = 0
         self._asked_at = time.monotonic()
 
     async def begin(self, token: str, load: bytes, blob: bytes | None, run: str) -> dict[str, Any]:
@@ -183,10 +185,15 @@ class Agent:
         """What is new since; the answer waits a while for something. `heard` is the number of the last event."""
         known = {trial: msgspec.json.decode(each, type=Have) for trial, each in have.items()}
         until = time.monotonic() + POLL_SECONDS
+        self._question += 1
+        question = self._question
         while True:
             self._asked_at = time.monotonic()
             self._changed.clear()
-            found = await asyncio.to_thread(self._collect, heard, known)
+            async with self._looking:
+                if question != self._question:
+                    return []  # Its scheduler is dead: another asks by now.
+                found = await asyncio.to_thread(self._collect, heard, known)
             if found or time.monotonic() > until:
                 return [msgspec.msgpack.encode(each) for each in found]
             with contextlib.suppress(TimeoutError):

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 #: How often the cluster is asked for nodes that have joined.
 JOIN_SECONDS = 3.0
+#: So often in a row, and so far apart, an agent may fail to say what is new (its disk is full) before it is given up.
+_MOST_ERRORS, _ERROR_SECONDS = 5, 1.0
 
 
 class RayEngine:
@@ -118,6 +120,7 @@ class RayEngine:
     # ------------------------------------------------------------------ what nodes tell
 
     async def _listen(self, node: Node) -> None:
+        errors = 0
         while True:
             have = {trial: msgspec.json.encode(each) for trial, each in node.have.items()}
             try:
@@ -125,10 +128,14 @@ class RayEngine:
             except asyncio.CancelledError:
                 raise
             except Exception as error:
-                if not self._cluster.gone(error):
-                    log.exception("node %s: its news cannot be read", node.name)
-                self._lost(node)
-                return
+                errors += 1
+                if self._cluster.gone(error) or errors > _MOST_ERRORS:
+                    self._lost(node)
+                    return
+                log.exception("node %s: its news cannot be read", node.name)
+                await asyncio.sleep(_ERROR_SECONDS)
+                continue
+            errors = 0
             for content in told:
                 await self._take(node, msgspec.msgpack.decode(content, type=News))
 

@@ -9,6 +9,7 @@ import io
 import os
 import shutil
 import tarfile
+import tempfile
 from pathlib import Path
 
 from gpusched.storage.rundir import TrialDir
@@ -39,8 +40,7 @@ def _finished(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
 def unpack(parcel: bytes, folder: TrialDir) -> None:
     """Puts the parts in the place of those that are there; each is whole or as it was."""
     folder.path.mkdir(parents=True, exist_ok=True)
-    aside = folder.path / f".parcel.{os.getpid()}"
-    shutil.rmtree(aside, ignore_errors=True)
+    aside = Path(tempfile.mkdtemp(prefix=".parcel.", dir=folder.path))
     try:
         with tarfile.open(fileobj=io.BytesIO(parcel)) as tar:
             tar.extractall(aside, filter="data")
