@@ -146,7 +146,7 @@ class Scheduler:
     @property
     def on_gpus(self) -> bool:
         """Whether GPUs are asked for, were they all busy or broken now."""
-        return bool(self._layout.gpus)
+        return self._layout.on_gpus
 
     @property
     def pids(self) -> list[int]:

@@ -91,6 +91,7 @@ class Agent:
         self._changed = asyncio.Event()
         self._looking = asyncio.Lock()
         self._question = 0
+        self._pids: set[int] = set()  #: of trials; one that has just ended may still be seen on its GPU
         self._asked_at = time.monotonic()
 
     async def begin(self, token: str, load: bytes, blob: bytes | None, run: str) -> dict[str, Any]:
@@ -141,10 +142,18 @@ class Agent:
 
     def _report(self, event: JobStarted | JobEnded) -> None:
         self._count += 1
+        if isinstance(event, JobStarted):
+            self._pids.add(event.pid)
         self._events[self._count] = event
         self._changed.set()
 
     # ------------------------------------------------------------------ what the scheduler asks
+
+    async def machine(self) -> tuple[bytes, list[int]]:
+        """The inventory of this node as it is now, and which processes on its GPUs are this run's trials."""
+        found = await asyncio.to_thread(inventory)
+        pids = {process.pid for gpu in found.gpus for process in gpu.processes}
+        return msgspec.json.encode(found), sorted(pid for pid in pids if {pid, _session(pid)} & self._pids)
 
     async def launch(self, spec: bytes, base: int, parcel: bytes | None, fetch: bool) -> None:
         """Starts an attempt. `base` is what the trial's log has so far.
@@ -262,6 +271,13 @@ class Agent:
     def _running(self) -> bool:
         ended = {event.trial for event in self._events.values() if isinstance(event, JobEnded)}
         return bool(self._held.keys() - ended)
+
+
+def _session(pid: int) -> int:
+    """The pid that leads its session: a trial's, for all that the trial has started."""
+    with contextlib.suppress(OSError):
+        return os.getsid(pid)
+    return -1
 
 
 def _of(held: _Held, have: Have | None) -> Have:

@@ -40,6 +40,7 @@ class Node:
     found: bool  #: an earlier session had started its agent
     scratch: str  #: the folder there in which trials work
     shared: bool  #: it sees the run directory: what a trial needs moves through that
+    own: frozenset[int] = frozenset()  #: processes on its GPUs that are our trials
     heard: int = 0  #: the number of the last event
     have: dict[int, Any] = field(default_factory=dict)  #: by trial, agent.Have
 
@@ -161,6 +162,15 @@ class Cluster:
     def _kill(self, handle: Any) -> None:
         with contextlib.suppress(self._ray.exceptions.RayError):
             self._ray.kill(handle)
+
+    async def refresh(self) -> None:
+        """Looks at all nodes' devices anew: who else computes there."""
+        for node in list(self.nodes.values()):
+            try:
+                machine, own = await node.agent.machine.remote()
+            except self._ray.exceptions.RayError:
+                continue  # Whoever listens to it hears of its death, and says what follows.
+            node.machine, node.own = msgspec.json.decode(machine, type=Inventory), frozenset(own)
 
     def gone(self, error: BaseException) -> bool:
         """Whether this says that a node or its agent has died."""

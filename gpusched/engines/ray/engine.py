@@ -26,7 +26,7 @@ from gpusched.storage.rundir import RunDir, write_whole
 
 log = logging.getLogger(__name__)
 
-#: How often the cluster is asked for nodes that have joined.
+#: How often the cluster is asked for nodes that have joined, and nodes for who computes on their GPUs.
 JOIN_SECONDS = 3.0
 #: So often in a row, and so far apart, an agent may fail to say what is new (its disk is full) before it is given up.
 _MOST_ERRORS, _ERROR_SECONDS = 5, 1.0
@@ -193,5 +193,5 @@ class RayEngine:
                 joined = await self._cluster.look()
                 for node in joined:
                     self._listen_to(node)
-                if joined:
-                    self._changed()
+                await self._cluster.refresh()
+                self._changed()

@@ -97,6 +97,11 @@ class Layout:
         self._wanted, self.gpus = wanted, gpus
 
     @property
+    def on_gpus(self) -> bool:
+        """Whether GPUs are asked for, were they all busy or broken now."""
+        return bool(self.gpus)
+
+    @property
     def grouped(self) -> bool:
         """Whether a trial takes several GPUs."""
         return self._per_trial > 1

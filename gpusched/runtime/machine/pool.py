@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from gpusched.devices import Gpu
 from gpusched.devices.sharing import Sharing
-from gpusched.engines.ray.cluster import Cluster
+from gpusched.engines.ray.cluster import Cluster, Node
 from gpusched.errors import UsageError
 from gpusched.runtime.machine.layout import Laid, Layout
 from gpusched.trial.settings import Settings
@@ -38,6 +38,10 @@ class Pool(Layout):
         raise UsageError("gpus: the GPUs of a search on Ray are all its nodes'; stop it, and give --gpus to the next")
 
     @property
+    def on_gpus(self) -> bool:
+        return any(layout.gpus for layout in self._layouts.values())
+
+    @property
     def grouped(self) -> bool:
         return False
 
@@ -45,14 +49,17 @@ class Pool(Layout):
         return {}
 
     def lay(self, own_pids: Collection[int] = ()) -> Laid:
+        """The slots of all nodes. Raises UsageError where what is asked for can be had on none of them."""
         slots, waiting, notes = [], [], []
         several = len(self._cluster.nodes) > 1
-        for node in self._cluster.nodes.values():
-            layout = self._layouts.get(node.id)
-            if layout is None:
-                layout = self._layouts[node.id] = Layout(node.machine, self._settings, self.sharing)
-                layout.judge(node.machine.gpus, (), first=True)
-            laid = layout.lay(own_pids if node.here else ())
+        wrong: list[UsageError] = []
+        for node in list(self._cluster.nodes.values()):
+            try:
+                laid = self._on(node)
+            except UsageError as error:  # Other nodes may have what this one has not.
+                wrong.append(error)
+                notes.append(f"{node.name}: {error}")
+                continue
             for slot in laid.slots:
                 number = self._numbers.setdefault((node.id, slot.index), len(self._numbers))
                 self.places[number] = node.id
@@ -61,4 +68,15 @@ class Pool(Layout):
                 slots.append(replace(slot, index=number, label=label, env=env, node=node.name))
             waiting += [f"{node.name}: {line}" for line in laid.waiting]
             notes += [f"{node.name}: {line}" for line in laid.notes]
+        if wrong and not self._layouts:
+            raise wrong[0]
         return Laid(tuple(slots), waiting, notes)
+
+    def _on(self, node: Node) -> Laid:
+        layout = self._layouts.get(node.id)
+        if layout is None:
+            layout = Layout(node.machine, self._settings, self.sharing)
+            layout.judge(node.machine.gpus, node.own, first=True)
+            self._layouts[node.id] = layout
+        layout.judge(node.machine.gpus, node.own)
+        return layout.lay(node.own)

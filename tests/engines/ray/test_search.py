@@ -191,6 +191,30 @@ gs.RandomSearch(train=train, objective="loss", max_trials=6, seed=1, directory=_
     assert seen == {f"{gpu['uuid']} None" for gpu in fake_nvml.devices}
 
 
+def test_a_gpu_of_a_node_on_which_others_compute(lab: Lab, make_cluster: Callable[..., Any], fake_nvml: Any) -> None:
+    """It is waited for, and used once they have left; and the cap of trials on a GPU can be changed meanwhile."""
+    fake_nvml.add(1)
+    fake_nvml.add(1, compute=[{"pid": 1, "used": 2**30}])
+    cluster = make_cluster(fake_nvml.environ)
+    (lab.folder / "hold").touch()
+    lab.start("shared", "--engine", "ray", "--address", cluster.address, "--gpus", "all")
+
+    def labels() -> list[str]:
+        if not (lab.folder / "shared" / "journal.jsonl").exists():
+            return []
+        return [slot.label for slot in lab.run("shared").search.slots.slots.values()]
+
+    until("the free GPU", lambda: labels() == ["gpu 0"])
+    fake_nvml.devices[1]["compute"] = []
+    fake_nvml.save()
+    until("the other", lambda: sorted(labels()) == ["gpu 0", "gpu 1"])
+    command = [sys.executable, "-m", "gpusched.cli", "set", str(lab.folder / "shared"), "--per-gpu", "2"]
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    until("two trials on each", lambda: len(labels()) == 4)
+    (lab.folder / "hold").unlink()
+    assert lab.started[-1].wait(240) == 0, lab.output.read_text()
+
+
 def test_from_python(lab: Lab, cluster: Any) -> None:
     """What is defined in a plain script, and the arrays it closes over, travel to the nodes by value."""
     cluster.add()
