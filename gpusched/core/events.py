@@ -72,7 +72,7 @@ class JobStarted(Event, frozen=True, kw_only=True, tag="job_started"):
 
     trial: int
     attempt: int
-    pid: int
+    pid: int  #: 0 where it means nothing on the scheduler's machine
     adopted: bool = False  #: it was started by an earlier session
 
 

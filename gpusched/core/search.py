@@ -88,7 +88,7 @@ class Search:
             case JobStarted():
                 trial = self.trials.get(event.trial)
                 if trial is not None and trial.attempt == event.attempt:
-                    trial.pid = event.pid
+                    trial.pid = event.pid or None
             case SessionOpened():
                 self._open(event)
             case SessionClosed():
