@@ -99,7 +99,7 @@ class Cluster:
         self._source = source
         await self.look()
         if not self.nodes:
-            reasons = "; ".join(f"{name}: {why}" for name, why in self.refused.items())
+            reasons = "; ".join(dict.fromkeys(self.refused.values()))
             raise UsageError(f"engine: no node of the Ray cluster can take part ({reasons or 'it has none'})")
 
     async def look(self) -> list[Node]:
@@ -117,18 +117,19 @@ class Cluster:
 
     async def _agent(self, found: dict[str, Any]) -> Node | None:
         id = found["NodeID"]
-        name = f"{self._prefix}-{id}"
+        name, host = f"{self._prefix}-{id}", found.get("NodeManagerHostname") or id[:12]
         source = msgspec.json.encode(self._source)
         for again in (False, True):
             handle, known = await asyncio.to_thread(self._start, id, name)
             try:
                 told = await handle.begin.remote(self._token, source, self._blob, self._run)
             except self._ray.exceptions.RayTaskError as error:
-                self.refused[id] = " ".join(str(error.cause).split())
+                self.refused[id] = f"{host}: {' '.join(str(error.cause).split())}"
                 await asyncio.to_thread(self._kill, handle)
                 return None
             except self._ray.exceptions.RayError as error:
-                self.refused[id] = " ".join(str(error).split())[:300]
+                log.info("node %s: %s", id, error)
+                self.refused[id] = f"{host}: it died while its agent began ({type(error).__name__})"
                 return None
             if told["token"] == self._token or again:
                 break
