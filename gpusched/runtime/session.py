@@ -202,6 +202,7 @@ class Session:
                 watch = Watch(scheduler, layout, driver, signs, seconds_from(_LOOK, LOOK_SECONDS))
                 scheduler.noted = watch.noted
                 if isinstance(layout, Pool) and self._cluster is not None:
+                    await launcher.close()  # Every node has one of its own.
                     engine = RayEngine(self._cluster, run_dir, watch.report, layout.places, scheduler.relay)
                 else:
                     engine = LocalEngine(run_dir, launcher, watch.report, lambda: self._another(run_dir))

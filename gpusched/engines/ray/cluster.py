@@ -7,6 +7,8 @@ import contextlib
 import hashlib
 import logging
 import os
+import shlex
+import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +26,8 @@ log = logging.getLogger(__name__)
 
 _NAMESPACE = "gpusched"
 _ANSWER_SECONDS = 10.0
+#: For a process of Ray's on a node to begin, where that is slow or busy.
+_START_SECONDS = 120.0
 #: Set where an agent starts: it pins trials itself, and each has its share of the cores.
 _ENVIRONMENT = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}
 
@@ -122,7 +126,12 @@ class Cluster:
         for again in (False, True):
             handle, known = await asyncio.to_thread(self._start, id, name)
             try:
+                await asyncio.wait_for(handle.attempts.remote(), _START_SECONDS)
                 told = await handle.begin.remote(self._token, source, self._blob, self._run)
+            except TimeoutError:
+                self.refused[id] = f"{host}: its agent did not start within {_START_SECONDS:g} s; Ray's logs say why"
+                await asyncio.to_thread(self._kill, handle)
+                return None
             except self._ray.exceptions.RayTaskError as error:
                 self.refused[id] = f"{host}: {' '.join(str(error.cause).split())}"
                 await asyncio.to_thread(self._kill, handle)
@@ -156,7 +165,7 @@ class Cluster:
             max_task_retries=0,
             max_concurrency=64,
             scheduling_strategy=strategy,
-            runtime_env={"env_vars": _ENVIRONMENT},
+            runtime_env=_environment(),
         )
         return actor.remote(str(scratch)), False
 
@@ -209,3 +218,10 @@ async def _answers(address: str) -> None:
 
 def _nobody(address: str, why: str) -> UsageError:
     return UsageError(f"--address {address}: no Ray cluster can be joined there ({why})")
+
+
+def _environment() -> dict[str, Any]:
+    """Ray hands the path of Python to a shell as it is: one with a space in it has to be quoted for it."""
+    found: dict[str, Any] = {"env_vars": _ENVIRONMENT}
+    quoted = shlex.quote(sys.executable)
+    return found if quoted == sys.executable else {**found, "py_executable": quoted}

@@ -92,6 +92,9 @@ async def forecast(source: Load, options: Mapping[str, Any], *, calibrate: bool)
         else:
             record = resume.record_of(settings, narrowing.space(space), narrowing.record)
         oracle = build_oracle(record)
+        notes = [*machine.notes, *placement.notes, *(narrowing.lines() if narrowing is not None else ())]
+        if settings.engine == "ray":
+            notes.append("the slots are this machine's; those of the Ray cluster are known once it is joined")
         told = Forecast(
             algorithm=record.algorithm,
             seed=settings.seed,
@@ -99,7 +102,7 @@ async def forecast(source: Load, options: Mapping[str, Any], *, calibrate: bool)
             space=[_in_words(hyperparameter) for hyperparameter in oracle.space.hyperparameters],
             plan=oracle.plan(),
             slots=[slot.label for slot in placement.slots],
-            notes=[*machine.notes, *placement.notes, *(narrowing.lines() if narrowing is not None else ())],
+            notes=notes,
         )
         if not calibrate:
             return told
