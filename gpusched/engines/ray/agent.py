@@ -78,7 +78,7 @@ class Agent:
         # Ray hides the GPUs from actors that ask for none, and gives them one thread of arithmetic.
         if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
             del os.environ["CUDA_VISIBLE_DEVICES"]
-        os.environ.pop("OMP_NUM_THREADS", None)
+        os.environ.pop("OMP_NUM_THREADS", None)  # The scheduler's own comes with begin().
         self._run = RunDir(Path(scratch))
         self._engine: LocalEngine | None = None
         self._shared: RunDir | None = None  #: the run directory, where this node sees it
@@ -94,13 +94,19 @@ class Agent:
         self._pids: set[int] = set()  #: of trials; one that has just ended may still be seen on its GPU
         self._asked_at = time.monotonic()
 
-    async def begin(self, token: str, load: bytes, blob: bytes | None, run: str) -> dict[str, Any]:
+    async def begin(
+        self, token: str, load: bytes, blob: bytes | None, run: str, environ: dict[str, str], folder: str
+    ) -> dict[str, Any]:
         """Loads the user's code, unless it is loaded. Raises UsageError with what is wrong with it.
 
-        `run` is the run directory, empty where it is not to be looked for on this node.
+        `run` is the run directory, empty where it is not to be looked for on this node; `environ` and `folder` are
+        what the user's shell says, and where it stands.
         """
         if self._engine is None:
             self._shared = _same(run, token)
+            os.environ.update(environ)
+            with contextlib.suppress(OSError):  # Where this node has no such folder, paths have to be absolute.
+                os.chdir(folder)
             self._token, self._blob = token, blob
             self._load = msgspec.json.decode(load, type=Load)
             await asyncio.to_thread(self._clear)

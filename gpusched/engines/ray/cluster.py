@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 _NAMESPACE = "gpusched"
 _ANSWER_SECONDS = 10.0
+#: Beginnings of names of variables that are the user's to set for trials.
+_PASSED_ON = ("KERAS_", "TF_", "XLA_", "JAX_", "TORCH_", "PYTORCH_", "NCCL_", "OMP_", "MKL_", "GPUSCHED_", "PYTHONPATH")
 #: For a process of Ray's on a node to begin, where that is slow or busy.
 _START_SECONDS = 120.0
 #: Set where an agent starts: it pins trials itself, and each has its share of the cores.
@@ -127,7 +129,9 @@ class Cluster:
             handle, known = await asyncio.to_thread(self._start, id, name)
             try:
                 await asyncio.wait_for(handle.attempts.remote(), _START_SECONDS)
-                told = await handle.begin.remote(self._token, source, self._blob, self._run)
+                told = await handle.begin.remote(
+                    self._token, source, self._blob, self._run, _of_the_user(), os.getcwd()
+                )
             except TimeoutError:
                 self.refused[id] = f"{host}: its agent did not start within {_START_SECONDS:g} s; Ray's logs say why"
                 await asyncio.to_thread(self._kill, handle)
@@ -189,8 +193,9 @@ class Cluster:
         )
 
     def drop(self, node: Node) -> None:
-        """It has died. Should it come back, it is another."""
+        """It has died, or is given up: its agent ends with what it runs. Should it come back, it is another."""
         self.nodes.pop(node.id, None)
+        self._kill(node.agent)
 
     async def close(self) -> None:
         """Ends the agents, and the connection."""
@@ -218,6 +223,11 @@ async def _answers(address: str) -> None:
 
 def _nobody(address: str, why: str) -> UsageError:
     return UsageError(f"--address {address}: no Ray cluster can be joined there ({why})")
+
+
+def _of_the_user() -> dict[str, str]:
+    """What the user's shell tells frameworks: a cluster that runs already knows nothing of it."""
+    return {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
 
 
 def _environment() -> dict[str, Any]:

@@ -221,6 +221,7 @@ def test_from_python(lab: Lab, cluster: Any) -> None:
     script = lab.folder / "plain.py"
     script.write_text(
         """
+import os
 import numpy as np
 import gpusched as gs
 
@@ -229,6 +230,7 @@ weights = np.arange(100_000.0)
 def train(hp, trial):
     x = hp.Float("x", 0, 1)
     for epoch in range(trial.start_epoch, trial.stop_epoch):
+        print(os.environ["KERAS_BACKEND"], os.getcwd())
         trial.report(loss=x + weights.sum() - 4999950000.0)
 
 tuner = gs.RandomSearch(train=train, objective="loss", max_trials=6, seed=1, cpu_slots=1, gpus="none", engine="ray")
@@ -236,12 +238,20 @@ tuner.search()
 print("trials", len(tuner.results()), "best below one", tuner.get_best_trials()[0].score < 1)
 """
     )
-    environ = {**os.environ, "RAY_ADDRESS": cluster.address, "XDG_STATE_HOME": str(lab.folder / "state")}
+    environ = {
+        **os.environ,
+        "RAY_ADDRESS": cluster.address,
+        "KERAS_BACKEND": "jax",
+        "XDG_STATE_HOME": str(lab.folder / "state"),
+    }
     command = [sys.executable, str(script)]
     done = subprocess.run(command, cwd=lab.folder, env=environ, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == "trials 6 best below one True"
-    assert len({span.slot for span in Run(RunDir(lab.folder / "runs" / "plain")).spans()}) == 2
+    run = Run(RunDir(lab.folder / "runs" / "plain"))
+    assert len({span.slot for span in run.spans()}) == 2
+    # A cluster that runs already has the environment of whoever started it: the user's goes along, and the folder.
+    assert {run.dir.trial(trial).log.read_text() for trial in run.search.trials} == {f"jax {lab.folder}\n"}
 
 
 def test_without_a_cluster(lab: Lab) -> None:
