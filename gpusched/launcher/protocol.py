@@ -8,6 +8,7 @@ import msgspec
 
 from gpusched.core.outcome import Usage
 from gpusched.storage.records import Identity, JobSpec
+from gpusched.system.origin import Origin
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag=str.lower):
@@ -23,6 +24,7 @@ class Load(_Message, frozen=True, kw_only=True):
     script: str | None = None
     argv: list[str] = []
     pickled_fd: int | None = None
+    origin: Origin = Origin()  #: where modules are found, and paths begin
     options: dict[str, Any] = {}  #: of the command line; they beat the script
     mode: str = "auto"  #: fork, spawn or auto
     first_sign_seconds: float = 60.0  #: a fork silent for so long hangs; machines under load take their time

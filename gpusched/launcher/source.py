@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 def load_task(source: Load) -> Task:
     """Executes the script, or rebuilds what the caller pickled. Raises UsageError where that fails."""
+    # First: to unpickle a function is to import the module it is in.
+    source.origin.enter()
     task = _task(source)
     task.options = source.options
     return task
@@ -27,15 +29,12 @@ def _task(source: Load) -> Task:
     if source.script is not None:
         from gpusched.trial.task import load_script
 
-        return load_script(Path(source.script), source.argv)
+        return load_script(Path(source.script), source.argv, source.origin.module)
     assert source.pickled_fd is not None
     from gpusched.launcher.transport import unpack
     from gpusched.trial.task import Task
 
     value = unpack(source.pickled_fd)
-    for entry in value.pop("path", []):
-        if entry not in sys.path:
-            sys.path.append(entry)
     return Task(value["tuner"], tuple(value["args"]), dict(value["kwargs"]))
 
 

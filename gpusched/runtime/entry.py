@@ -18,6 +18,7 @@ from gpusched.errors import GpuschedError, UsageError
 from gpusched.launcher.protocol import Load
 from gpusched.runtime.session import Session
 from gpusched.runtime.view import View
+from gpusched.system.origin import Origin, working_directory
 
 if TYPE_CHECKING:
     from gpusched.tuners.base import Tuner
@@ -33,7 +34,8 @@ def run_script(script: Path, options: Mapping[str, Any], *, view: View) -> int:
     if not script.is_file():
         raise UsageError(f"{script}: there is no such script")
     own = dict(options)
-    source = Load(script=str(script.resolve()), argv=own.pop("argv", []))
+    origin = Origin(folder=working_directory())
+    source = Load(script=str(script.resolve()), argv=own.pop("argv", []), origin=origin)
     return asyncio.run(Session(source, own, view).run()).code
 
 
@@ -134,7 +136,7 @@ class _Packed:
     def __init__(self, tuner: Tuner, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         named = {f"argument {i} of search()": value for i, value in enumerate(args)}
         named |= {f"{name}= of search()": value for name, value in kwargs.items()}
-        self._value = {"tuner": tuner, "args": args, "kwargs": kwargs, "path": [os.getcwd(), *sys.path]}
+        self._value = {"tuner": tuner, "args": args, "kwargs": kwargs}
         self._named = named
         self._fd = -1
 
@@ -142,7 +144,7 @@ class _Packed:
         from gpusched.launcher.transport import pack
 
         self._fd = pack(self._value, self._named)
-        return Load(pickled_fd=self._fd)
+        return Load(pickled_fd=self._fd, origin=Origin.here())
 
     def __exit__(self, *_: object) -> None:
         os.close(self._fd)

@@ -297,7 +297,7 @@ def positive_seconds(name: str, text: str) -> float:
 
 def named(settings: Settings, options: Mapping[str, Any]) -> RunDir:
     """The run directory that script and options name."""
-    path = options.get("run") or Path(settings.directory) / settings.project_name
+    path = options.get("run") or Path(settings.folder, settings.directory, settings.project_name)
     return RunDir(Path(os.path.abspath(path)))
 
 

@@ -1,1 +1,1 @@
-"""What Linux offers beyond the standard library, and the core knows nothing of: process trees, marks, sockets."""
+"""What a process needs to know of Linux and of Python, and the core does not: process trees, marks, sockets, paths."""

@@ -21,6 +21,7 @@ from gpusched.errors import UsageError
 from gpusched.hypermodel import HyperModel
 from gpusched.hyperparameters import HyperParameters
 from gpusched.objective import Objective
+from gpusched.system.origin import working_directory
 
 #: Algorithms that decide the epochs of a job themselves.
 RESUMING = ("hyperband", "asha")
@@ -38,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     objectives: list[dict[str, str]]
     seed: int | None
     directory: str
+    folder: str = ""  #: from where the directory is meant, if it is relative
     project_name: str
     gpus: str | list[str]
     per_gpu: int | str  #: a number, or "auto"
@@ -104,6 +106,8 @@ class Asked:
     keep: int = 10
     checkpoint_every: str = "rung"
     objectives: list[Objective] = field(init=False)
+    #: Where the tuner was made: a relative directory is meant from there, wherever the script goes afterwards.
+    folder: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         parsed: Any = Objective.parse(self.objective)
@@ -134,6 +138,7 @@ class Asked:
         self.max_time = seconds(self.max_time)
         self.trial_timeout = seconds(self.trial_timeout, "trial_timeout")
         self.directory = _path("directory", self.directory)
+        self.folder = working_directory()
         self.project_name = _path("project_name", self.project_name)
         if self.project_name in (".", ".."):
             raise UsageError(f"project_name: {self.project_name!r} is no name for a folder; give one like 'digits'")
@@ -210,7 +215,9 @@ def override(asked: Asked, options: Mapping[str, Any]) -> Asked:
     for name in TUNABLE:
         if name in given and name not in takes:
             raise UsageError(f"{name}: {algorithm} takes no such argument; it takes {', '.join(sorted(takes))}")
-    return dataclasses.replace(asked, **given)
+    changed = dataclasses.replace(asked, **given)
+    changed.folder = asked.folder
+    return changed
 
 
 def _arguments_of(algorithm: str) -> set[str]:

@@ -7,6 +7,7 @@ that nothing behind it runs here.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import inspect
 import os
 import sys
@@ -19,6 +20,7 @@ from typing import Any, NoReturn
 
 from gpusched.errors import GpuschedError, UsageError
 from gpusched.hypermodel import as_hypermodel
+from gpusched.system.origin import working_directory
 from gpusched.trial.settings import RESUMING, Asked, Settings, gpu_names, oracle_arguments, override
 from gpusched.trial.space import discover
 
@@ -119,8 +121,8 @@ def executing() -> Path | None:
 # ---------------------------------------------------------------------------- scripts
 
 
-def load_script(path: Path, argv: Sequence[str] = ()) -> Task:
-    """What the script searches, found by executing it as `__main__`.
+def load_script(path: Path, argv: Sequence[str] = (), module: str | None = None) -> Task:
+    """What the script searches, found by executing it as `__main__`; as `python -m module` does where one is named.
 
     Raises UsageError, in one line naming script and line, where it raises, exits, or has nothing to search.
     """
@@ -132,10 +134,13 @@ def load_script(path: Path, argv: Sequence[str] = ()) -> Task:
     sys.modules["__main__"] = main
     sys.argv = [str(path), *argv]
     folder = str(path.resolve().parent)
-    if sys.path[:1] != [folder]:
+    if module is None and sys.path[:1] != [folder]:
         sys.path.insert(0, folder)
+    begun_in = working_directory()
     before, _executing = _executing, path
     try:
+        if module is not None:
+            _name(main, module)
         exec(code, main.__dict__)
     except HandOver as handed:
         handed.task.script = path
@@ -149,8 +154,16 @@ def load_script(path: Path, argv: Sequence[str] = ()) -> Task:
     finally:
         _executing = before
     task = _task_of(path, main.__dict__)
+    if isinstance(task.tuner, Untuned):
+        task.tuner.asked.folder = begun_in  # It named no directory: the run is the command's, not the script's.
     task.script = path
     return task
+
+
+def _name(main: types.ModuleType, module: str) -> None:
+    """Makes it a module of its package, as `python -m` does, so that it can import by relative names."""
+    main.__spec__ = importlib.util.find_spec(module)
+    main.__package__ = main.__spec__.parent if main.__spec__ is not None else module.rpartition(".")[0]
 
 
 def _compile(path: Path) -> types.CodeType:
@@ -218,6 +231,7 @@ def settings(task: Task, overrides: Mapping[str, Any] | None = None) -> Settings
         arguments=arguments,
         objectives=[objective.get_config() for objective in asked.objectives],
         seed=asked.seed,
+        folder=asked.folder,
         directory=asked.directory or "runs",
         project_name=asked.project_name or (task.script.stem if task.script is not None else default_name()),
         gpus=gpu_names(asked.gpus),

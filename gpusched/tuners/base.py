@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from gpusched.errors import UsageError
 from gpusched.hypermodel import HyperModel, as_hypermodel
 from gpusched.hyperparameters import HyperParameters
+from gpusched.system.origin import working_directory
 from gpusched.trial.settings import Asked
 from gpusched.trial.task import HandOver, Task, default_name, executing
 
@@ -123,8 +124,9 @@ class Tuner:
 
     @property
     def project_dir(self) -> str:
-        """The run directory."""
-        return str(Path(self.directory) / self.project_name)
+        """The run directory, from the working directory; absolute where that was another when the tuner was made."""
+        place = Path(self.directory, self.project_name)
+        return str(place if self.asked.folder == working_directory() else self.asked.folder / place)
 
     def get_trial_dir(self, trial_id: int | str) -> str:
         """The folder of one trial."""

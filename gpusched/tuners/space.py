@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -15,6 +14,7 @@ from gpusched.launcher.client import LauncherClient
 from gpusched.launcher.protocol import Load
 from gpusched.launcher.transport import pack
 from gpusched.storage.rundir import RunDir
+from gpusched.system.origin import Origin
 
 
 def discover(tuner: Any) -> HyperParameters:
@@ -37,10 +37,9 @@ def discover(tuner: Any) -> HyperParameters:
 
 
 async def _ask(tuner: Any) -> HyperParameters:
-    value = {"tuner": tuner, "args": (), "kwargs": {}, "path": [os.getcwd(), *sys.path]}
-    fd = pack(value, {"the tuner": tuner})
+    fd = pack({"tuner": tuner, "args": (), "kwargs": {}}, {"the tuner": tuner})
     try:
-        launcher = await LauncherClient.start(Load(pickled_fd=fd))
+        launcher = await LauncherClient.start(Load(pickled_fd=fd, origin=Origin.here()))
         try:
             await launcher.loaded()
             with tempfile.TemporaryDirectory(prefix="gpusched-space-") as folder:
