@@ -19,3 +19,15 @@ class FailedTrialError(GpuschedError):
 
 class FatalError(GpuschedError):
     """Raise it in user code: the whole search cannot go on (exit code 1)."""
+
+
+class FatalValueError(FatalError, ValueError):
+    """A FatalError that is a ValueError as well."""
+
+
+class FatalTypeError(FatalError, TypeError):
+    """A FatalError that is a TypeError as well."""
+
+
+class FatalRuntimeError(FatalError, RuntimeError):
+    """A FatalError that is a RuntimeError as well."""
