@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast, overload
 
 from gpusched.errors import UsageError
+from gpusched.hyperparameters.conditions import WrongType
 
 Direction = Literal["min", "max"]
 
@@ -54,7 +55,7 @@ def infer_direction(name: str) -> Direction | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Objective:
     """The metric `name`, to be minimised (`"min"`) or maximised (`"max"`).
 
@@ -89,7 +90,9 @@ class Objective:
         """
         match spec:
             case None:
-                return Objective("default_objective", "min")
+                return DefaultObjective()
+            case MultiObjective():
+                return _parse_several(spec.objectives)
             case Objective():
                 return spec
             case str():
@@ -97,7 +100,7 @@ class Objective:
             case list() | tuple():
                 return _parse_several(spec)
             case _:
-                raise UsageError(
+                raise WrongType(
                     f"objective {spec!r} is not understood: give the name of a metric, an Objective or a list of them"
                 )
 
@@ -129,6 +132,25 @@ class Objective:
         found = min(scores, key=self.rank, default=None)
         return None if found is None or not math.isfinite(found) else found
 
+    # As Keras Tuner's own objectives are asked.
+
+    def has_value(self, logs: Mapping[str, Any]) -> bool:
+        """Whether an epoch's metrics have the objective among them."""
+        return self.name in logs
+
+    def get_value(self, logs: Mapping[str, Any]) -> Any:
+        """The objective among an epoch's metrics. Raises KeyError where it is not among them."""
+        return logs[self.name]
+
+    def better_than(self, a: float, b: float) -> bool:
+        """Whether `a` is strictly better than `b`; NaN is better than nothing, and nothing is better than NaN."""
+        return a > b if self.direction == "max" else a < b
+
+    @property
+    def spec(self) -> str:
+        """As the command line takes it: `val_accuracy:max`."""
+        return f"{self.name}:{self.direction}"
+
     def get_config(self) -> dict[str, str]:
         return {"name": self.name, "direction": self.direction}
 
@@ -136,8 +158,80 @@ class Objective:
     def from_config(cls, config: Mapping[str, Any]) -> Objective:
         return cls(config["name"], config["direction"])
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Objective) or isinstance(other, MultiObjective):
+            return NotImplemented
+        return (self.name, self.direction) == (other.name, other.direction)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.direction))
+
     def __str__(self) -> str:
-        return f"{self.name}:{self.direction}"
+        return f'Objective(name="{self.name}", direction="{self.direction}")'
+
+
+class DefaultObjective(Objective):
+    """What a loop of one's own returns, minimised: stands where no objective is given."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__("default_objective", "min")
+
+
+@dataclass(frozen=True, slots=True, eq=False, init=False, repr=False)
+class MultiObjective(Objective):
+    """Several objectives, in the order given; it can be iterated like the list of them.
+
+    Its value is Keras Tuner's: the sum of all, those to be maximised with a minus, to be minimised.
+    """
+
+    objectives: list[Objective]
+
+    def __init__(self, objectives: Iterable[Objective]) -> None:
+        Objective.__init__(self, "multi_objective", "min")
+        object.__setattr__(self, "objectives", list(objectives))
+
+    @property
+    def name_to_direction(self) -> dict[str, Direction]:
+        return {each.name: each.direction for each in self.objectives}
+
+    def has_value(self, logs: Mapping[str, Any]) -> bool:
+        return all(each.has_value(logs) for each in self.objectives)
+
+    def get_value(self, logs: Mapping[str, Any]) -> Any:
+        return sum(
+            logs[name] if direction == "min" else -logs[name] for name, direction in self.name_to_direction.items()
+        )
+
+    def __iter__(self) -> Iterator[Objective]:
+        return iter(self.objectives)
+
+    def __len__(self) -> int:
+        return len(self.objectives)
+
+    def __getitem__(self, index: int) -> Objective:
+        return self.objectives[index]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, MultiObjective | list | tuple):
+            return NotImplemented
+        return sorted(map(str, self)) == sorted(map(str, other))
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.objectives))
+
+    def __str__(self) -> str:
+        return f'MultiObjective(name="{self.name}", direction="{self.direction}"): [{", ".join(map(str, self))}]'
+
+    __repr__ = __str__
+
+
+def create_objective(given: Any) -> Objective:
+    """The one Objective that `given` stands for: a MultiObjective for a list. Raises as `Objective.parse`."""
+    if isinstance(given, list | tuple):
+        return MultiObjective(create_objective(each) for each in given)
+    return given if isinstance(given, MultiObjective) else Objective.parse(given)
 
 
 def _parse(text: str) -> Objective:

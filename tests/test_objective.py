@@ -1,15 +1,17 @@
 """What is optimised, and which way."""
 
+import copy
 import itertools
 import json
 import math
+import pickle
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gpusched.errors import UsageError
-from gpusched.objective import Objective, infer_direction
+from gpusched.objective import Objective, create_objective, infer_direction
 
 # What Keras Tuner 1.4.8 infers, with Keras 3.
 MAX = """
@@ -137,4 +139,41 @@ def test_an_objective_survives_json_and_text(name, direction):
     """An objective is the same after its config, by way of JSON, and after the text that the command line takes."""
     objective = Objective(name, direction)
     again = Objective.from_config(json.loads(json.dumps(objective.get_config())))
-    assert (again, hash(again), Objective.parse(str(objective))) == (objective, hash(objective), objective)
+    assert (again, hash(again), Objective.parse(objective.spec)) == (objective, hash(objective), objective)
+
+
+def test_an_objective_answers_as_keras_tuner_s_does():
+    """has_value, get_value, better_than and str are Keras Tuner's."""
+    loss, accuracy = create_objective("loss"), create_objective("accuracy")
+    assert (loss.has_value({"loss": 3.0}), loss.has_value({"accuracy": 3.0})) == (True, False)
+    assert loss.get_value({"accuracy": 3.0, "loss": 2.0}) == 2.0
+    assert [each.better_than(*pair) for each in (loss, accuracy) for pair in ((0, 1), (1, 0), (0, 0))] == [
+        *(True, False, False),
+        *(False, True, False),
+    ]
+    assert str(accuracy) == 'Objective(name="accuracy", direction="max")'
+    assert (create_objective(None), create_objective(loss)) == (Objective("default_objective", "min"), loss)
+
+
+def test_several_objectives_can_be_asked_as_one():
+    """A list is one objective whose value is the sum, and is still the list for whoever iterates over it."""
+    both = create_objective(["accuracy", Objective("mine", "min")])
+    assert list(both) == Objective.parse(both) == [Objective("accuracy", "max"), Objective("mine", "min")]
+    assert (both.get_value({"accuracy": 3.0, "mine": 2.0, "other": 1.0}), both.direction) == (-1.0, "min")
+    assert both.has_value({"accuracy": 1.0, "mine": 1.0})
+    assert not both.has_value({"accuracy": 1.0})
+    assert both == create_objective([Objective("mine", "min"), "accuracy"]) == list(both)
+    assert both != create_objective(["accuracy", "accuracy"])
+    assert both != Objective("accuracy", "max")
+    assert pickle.loads(pickle.dumps(both)) == both
+    assert hash(copy.deepcopy(both)) == hash(both)
+    assert str(both) == (
+        'MultiObjective(name="multi_objective", direction="min"): '
+        '[Objective(name="accuracy", direction="max"), Objective(name="mine", direction="min")]'
+    )
+
+
+def test_an_objective_of_a_wrong_type_is_a_type_error():
+    """As in Keras Tuner, by name."""
+    with pytest.raises(TypeError, match="objective 3 is not understood"):
+        create_objective([3, "accuracy"])

@@ -133,7 +133,7 @@ class Results:
 
     def summary(self, count: int, file: TextIO | None = None) -> None:
         out = file or sys.stdout
-        objectives = ", ".join(map(str, self.run.search.oracle.objectives))
+        objectives = ", ".join(each.spec for each in self.run.search.oracle.objectives)
         print(f"Results summary\nResults in {self.run.dir.path}\nShowing {count} best trials", file=out)
         print(f"Objective: {objectives}; trials trained further stand first", file=out)
         for each in self.trials(count):

@@ -70,7 +70,7 @@ def test_keras_tuner_s_other_arguments_are_taken() -> None:
         executions_per_trial=2,
     )
     assert (tuner.project_dir, tuner.executions_per_trial, tuner.asked.loss) == (os.path.join("out", "p"), 2, "mse")
-    assert (str(tuner.objective), tuner.remaining_trials) == ("val_loss:min", 10)
+    assert (tuner.objective.spec, tuner.remaining_trials) == ("val_loss:min", 10)
     assert tuner.get_trial_dir("0003") == os.path.join("out", "p", "trials", "0003")
 
 
