@@ -17,6 +17,8 @@ ORDER = [
     "errors",
     "hyperparameters",
     "objective",
+    "metrics",
+    "trials",
     "oracles",
     "core",
     "storage",
