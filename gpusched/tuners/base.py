@@ -141,23 +141,24 @@ class Tuner:
 
         The arguments are those of fit, or a function that returns them. It works in a notebook, where a loop is
         running, as well. Raises GpuschedError where the search ended without one completed trial or by failures in a
-        row, KeyboardInterrupt where it was stopped.
+        row, KeyboardInterrupt where it was stopped. With verbose=0 nothing is printed here either, with verbose=2 also
+        what each trial prints.
         """
         if executing() is not None:
             raise HandOver(Task(self, fit_args, fit_kwargs))
         from gpusched.runtime import entry
-        from gpusched.ui.watch.view import choose
+        from gpusched.ui.watch.view import for_tuner
 
-        entry.search(self, fit_args, fit_kwargs, view=choose())
+        entry.search(self, fit_args, fit_kwargs, view=for_tuner(fit_kwargs.get("verbose")))
 
     async def search_async(self, *fit_args: Any, **fit_kwargs: Any) -> None:
         """The same within a running loop of asyncio."""
         if executing() is not None:
             raise HandOver(Task(self, fit_args, fit_kwargs))
         from gpusched.runtime import entry
-        from gpusched.ui.watch.view import choose
+        from gpusched.ui.watch.view import for_tuner
 
-        await entry.search_async(self, fit_args, fit_kwargs, view=choose())
+        await entry.search_async(self, fit_args, fit_kwargs, view=for_tuner(fit_kwargs.get("verbose")))
 
     # ------------------------------------------------------------------ what came of it
 

@@ -42,6 +42,11 @@ def value(given: Any) -> str:
     return clean(str(given))
 
 
+def short(given: Any) -> str:
+    """A value for people: floats to four digits, so that 0.1 + 0.2 is 0.3."""
+    return f"{given:.4g}" if isinstance(given, float) else value(given)
+
+
 def values(given: Mapping[str, Any], digits: int | None = None) -> str:
     """`lr=0.01, units=64`; floats to so many digits where that is asked."""
 

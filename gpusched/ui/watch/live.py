@@ -64,37 +64,42 @@ class Screen:
 class LiveView:
     """A View for a terminal."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, teller: Teller | None = None) -> None:
         self._output = output
         self._painter = Painter(output)
-        self._teller = Teller()
+        self._teller = teller or Teller()
 
     def message(self, text: str) -> None:
         self._painter.above(words.clean(text))
 
     def started(self, run: RunDir) -> None:
-        self._painter.above(f"run directory: {run.path}")
+        self._above(self._teller.started(run))
 
     def event(self, event: AnyEvent, commands: list[AnyCommand], search: Search) -> None:
-        lines = self._teller.lines(event, [], search)
-        if worth_keeping(event):
-            for line in lines:
-                self._painter.above(Text(line, style="yellow" if isinstance(event, JobEnded) else ""))
+        whole = self._teller.whole
+        lines = self._teller.lines(event, commands if whole else [], search)
+        if whole or worth_keeping(event):
+            lost = isinstance(event, JobEnded) and event.end not in (End.COMPLETED, End.INTERRUPTED)
+            self._above(lines, style="yellow" if lost else "")
         if isinstance(event, SessionClosed):
             self._painter.clear()
-            self._output.line(summary(search))
-            if event.code == 130:
-                self._output.line("the same command carries on")
+            for line in [summary(search), *self._teller.ending(event.code)]:
+                self._output.line(line)
 
     async def show(self, run: Run) -> None:
         screen = Screen(self._output, run, hint="Ctrl-C stops it, to be carried on later", painter=self._painter)
         try:
             while not self._output.lost:
+                self._above(self._teller.news())
                 screen.draw()
                 await asyncio.sleep(DRAW_SECONDS)
         finally:
             screen.close()
         await asyncio.Event().wait()
+
+    def _above(self, lines: list[str], style: str = "") -> None:
+        if lines:
+            self._painter.above(Text("\n".join(lines), style=style))
 
 
 def worth_keeping(event: AnyEvent) -> bool:

@@ -33,9 +33,15 @@ from gpusched.ui.watch.terminal import Output
 if TYPE_CHECKING:
     from gpusched.runtime.reader import Run
 
+#: How often a journal that another process writes, and what trials print, is looked at.
+LOOK_SECONDS = 0.2
+
 
 class Teller:
     """Puts events into words, one line each; none for those that are of no interest to people."""
+
+    #: Whether all that is told stays on a terminal, what went well included.
+    whole = False
 
     def __init__(self) -> None:
         self._best: Best | None = None
@@ -47,6 +53,17 @@ class Teller:
             lines.append("nothing is left to do; --fresh starts anew, a larger budget goes on")
         lines += [self._launched(command, search) for command in commands if isinstance(command, Launch)]
         return [f"[{words.clock(event.at)}] {line}" for line in lines]
+
+    def started(self, run: RunDir) -> list[str]:
+        return [f"run directory: {run.path}"]
+
+    def news(self) -> list[str]:
+        """What has come since it was asked last, without an event."""
+        return []
+
+    def ending(self, code: int) -> list[str]:
+        """What a person can do after a session that ended with this code."""
+        return ["the same command carries on"] if code == 130 else []
 
     def launched(self, at: float, launch: Launch, search: Search) -> list[str]:
         return [f"[{words.clock(at)}] {self._launched(launch, search)}"]
@@ -129,26 +146,29 @@ class Teller:
 class PlainView:
     """A View of lines."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, teller: Teller | None = None) -> None:
         self._output = output
-        self._teller = Teller()
+        self._teller = teller or Teller()
 
     def message(self, text: str) -> None:
         self._output.line(words.clean(text))
 
     def started(self, run: RunDir) -> None:
-        self._output.line(f"run directory: {run.path}")
+        self._lines(self._teller.started(run))
 
     def event(self, event: AnyEvent, commands: list[AnyCommand], search: Search) -> None:
-        for line in self._teller.lines(event, commands, search):
-            self._output.line(line)
+        self._lines(self._teller.lines(event, commands, search))
         if isinstance(event, SessionClosed):
-            self._output.line(summary(search))
-            if event.code == 130:
-                self._output.line("the same command carries on")
+            self._lines([summary(search), *self._teller.ending(event.code)])
 
     async def show(self, run: Run) -> None:
-        await asyncio.Event().wait()
+        while True:
+            self._lines(self._teller.news())
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _lines(self, lines: list[str]) -> None:
+        for line in lines:
+            self._output.line(line)
 
 
 def summary(search: Search) -> str:
@@ -166,10 +186,6 @@ def summary(search: Search) -> str:
         f"{head}; best: trial {best.trial}, {name} {words.score(best.score)} "
         f"at epoch {best.epoch} of {best.budget}: {words.values(best.values)}"
     )
-
-
-#: How often a journal that another process writes is looked at.
-LOOK_SECONDS = 0.2
 
 
 def follow_lines(run: Run, output: Output, *, alive: Callable[[], bool], sleep: Callable[[float], None]) -> int | None:
