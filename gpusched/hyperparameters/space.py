@@ -26,14 +26,17 @@ class UnknownHyperParameter(UsageError, KeyError):
     __str__ = Exception.__str__  # KeyError's shows its text as a quoted key
 
 
-def serialize(hyperparameter: HyperParameter) -> dict[str, Any]:
+def serialize(hyperparameter: HyperParameter | HyperParameters) -> dict[str, Any]:
+    """A hyperparameter, or a whole space, as a dict of JSON's types."""
     return {"class_name": type(hyperparameter).__name__, "config": hyperparameter.get_config()}
 
 
-def deserialize(config: Mapping[str, Any]) -> HyperParameter:
-    kind = TYPES.get(config["class_name"])
+def deserialize(config: Mapping[str, Any]) -> Any:
+    """What `serialize` made the dict of."""
+    name = config["class_name"]
+    kind = HyperParameters if name == "HyperParameters" else TYPES.get(name)
     if kind is None:
-        raise UsageError(f"hyperparameter type {config['class_name']!r} is unknown: there are {', '.join(TYPES)}")
+        raise UsageError(f"hyperparameter type {name!r} is unknown: there are {', '.join(TYPES)}")
     return kind.from_config(config["config"])
 
 
@@ -58,6 +61,9 @@ class HyperParameters:
         self.draw: Callable[[HyperParameter], Value] | None = None
         #: False: asking for a hyperparameter that is not in the space is an error. Not part of the config.
         self.allow_new_entries = True
+        #: The conditions of each conditional scope opened so far, by whether they held. Not part of the config.
+        self.active_scopes: list[list[Parent]] = []
+        self.inactive_scopes: list[list[Parent]] = []
         #: Told each conditional scope that is opened and whether it is active. Not part of the config.
         self.on_scope: Callable[[tuple[Parent, ...], bool], None] | None = None
 
@@ -247,8 +253,10 @@ class HyperParameters:
             )
         self._conditions.append(Parent(name, parent_values))
         try:
+            active = all_active(self._conditions, self.values)
+            (self.active_scopes if active else self.inactive_scopes).append(list(self._conditions))
             if self.on_scope is not None:
-                self.on_scope(tuple(self._conditions), all_active(self._conditions, self.values))
+                self.on_scope(tuple(self._conditions), active)
             yield
         finally:
             self._conditions.pop()

@@ -3,7 +3,7 @@
 import pytest
 
 from gpusched.errors import UsageError
-from gpusched.hyperparameters import Boolean, Choice, Fixed, Float, HyperParameters, Int, Parent
+from gpusched.hyperparameters import Boolean, Choice, Fixed, Float, HyperParameters, Int, Parent, deserialize, serialize
 
 
 def ask(hp):
@@ -309,3 +309,22 @@ def test_an_unknown_type_in_a_config_is_named():
     condition = {"class_name": "Child", "config": {}}
     with pytest.raises(UsageError, match=r"^condition 'Child' is unknown: the only kind is 'Parent'$"):
         Int.from_config({"name": "n", "min_value": 1, "max_value": 2, "conditions": [condition]})
+
+
+def test_a_space_is_written_and_read_as_one():
+    """serialize and deserialize take whole spaces too, as in Keras Tuner."""
+    hp = HyperParameters()
+    hp.Int("units", 1, 5)
+    again = deserialize(serialize(hp))
+    assert (type(again), again.get_config()) == (HyperParameters, hp.get_config())
+
+
+def test_the_scopes_met_are_known_by_whether_they_held():
+    """active_scopes and inactive_scopes have the conditions of each scope opened."""
+    hp = HyperParameters()
+    hp.Choice("model", ["cnn", "mlp"])
+    with hp.conditional_scope("model", "cnn"), hp.conditional_scope("model", ["mlp"]):
+        pass
+    cnn, mlp = Parent("model", ["cnn"]), Parent("model", ["mlp"])
+    assert (hp.active_scopes, hp.inactive_scopes) == ([[cnn]], [[cnn, mlp]])
+    assert (hp.copy().active_scopes, hp.copy().inactive_scopes) == ([], [])
