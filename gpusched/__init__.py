@@ -5,13 +5,17 @@
     tuner = gs.Hyperband(build_model, objective="val_accuracy", max_epochs=27)
     tuner.search(load_data)
 
-Importing it loads neither Keras nor NVML.
+`import gpusched as kt` stands in for Keras Tuner's: all its public names and module paths are there. Importing it loads
+neither Keras nor NVML.
 """
+
+from typing import Any
 
 from gpusched import errors
 from gpusched.engines.simulated import simulate
 from gpusched.hypermodel import HyperModel
 from gpusched.hyperparameters import HyperParameters
+from gpusched.keras_tuner import paths
 from gpusched.objective import Objective
 from gpusched.tuners import ASHA, BayesianOptimization, GridSearch, Hyperband, RandomSearch, Tuner
 
@@ -28,3 +32,9 @@ __all__ = [
     "errors",
     "simulate",
 ]
+
+paths.install()
+
+
+def __getattr__(name: str) -> Any:
+    return paths.lookup("", name)

@@ -31,6 +31,7 @@ ORDER = [
     "runtime",
     "ui",
     "tuners",
+    "keras_tuner",
     "cli",
 ]
 

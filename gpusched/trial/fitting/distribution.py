@@ -35,3 +35,9 @@ def scope(asked: Asked, spec: JobSpec) -> AbstractContextManager[Any]:
         )
     made: AbstractContextManager[Any] = strategy.scope()
     return made
+
+
+def maybe_distribute(strategy: Any) -> AbstractContextManager[Any]:
+    """The scope of a tf.distribute.Strategy; for None, one that does nothing."""
+    made: AbstractContextManager[Any] = nullcontext() if strategy is None else strategy.scope()
+    return made

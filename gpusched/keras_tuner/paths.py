@@ -1,0 +1,105 @@
+"""Makes Keras Tuner's module paths importable below gpusched: `from gpusched.engine.trial import Trial`.
+
+One finder stands behind all files: it makes a module of a line in a table, whose names are looked up when they are
+asked for, so that nothing is loaded before. What is not to be had says what to use instead.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+import types
+from collections.abc import Sequence
+from typing import Any
+
+from gpusched.keras_tuner.names import HOMES, INSTEAD, PATHS, TOP
+
+ROOT = "gpusched"
+#: The same paths once more, for who imports gpusched.keras_tuner.
+TWIN = f"{ROOT}.keras_tuner"
+
+
+def lookup(path: str, name: str) -> Any:
+    """What `name` is below `path`; the empty path is the package itself.
+
+    Raises AttributeError, which says what to use instead where that is known.
+    """
+    below = f"{path}.{name}" if path else name
+    if name in (PATHS[path] if path else TOP):
+        module, _, called = (HOMES.get(below) or HOMES[name]).partition(":")
+        return getattr(importlib.import_module(module), called or name)
+    if below in PATHS:
+        return importlib.import_module(f"{ROOT}.{below}")
+    if below == "__version__":
+        return importlib.import_module("importlib.metadata").version(ROOT)
+    where = f"{ROOT}.{path}" if path else ROOT
+    instead = INSTEAD.get(below) or INSTEAD.get(name)
+    if instead and not name.startswith("__"):
+        raise AttributeError(f"{where}.{name} is not there: {instead}")
+    close = difflib.get_close_matches(name, [*TOP, *HOMES] if not path else PATHS[path], 1)
+    raise AttributeError(
+        f"module {where!r} has no attribute {name!r}" + (f"; did you mean {close[0]}?" if close else "")
+    )
+
+
+class Path(types.ModuleType):
+    """A module of Keras Tuner's, which has nothing but names that lead elsewhere."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        return lookup(self.__name__.removeprefix(f"{ROOT}."), name)
+
+    def __dir__(self) -> list[str]:
+        return sorted([*super().__dir__(), *PATHS[self.__name__.removeprefix(f"{ROOT}.")]])
+
+
+class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds what no file is there for."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if not fullname.startswith(f"{ROOT}."):
+            return None
+        twin = fullname.startswith(f"{TWIN}.")
+        known = fullname.removeprefix(f"{TWIN}." if twin else f"{ROOT}.")
+        above, _, name = fullname.rpartition(".")
+        instead = INSTEAD.get(known) or ("" if name.islower() else INSTEAD.get(name))
+        if instead and known not in PATHS:
+            # Not with its own name: `from gpusched import utils` would drop the message then.
+            raise ModuleNotFoundError(f"{fullname} is not there: {instead}", name=above)
+        if known in PATHS:
+            return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+        return None
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        return Path(spec.name)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        name = module.__name__
+        if name.startswith(f"{TWIN}."):
+            sys.modules[name] = importlib.import_module(ROOT + name.removeprefix(TWIN))
+        else:
+            module.__dict__["__all__"] = PATHS[name.removeprefix(f"{ROOT}.")]
+
+
+def install() -> None:
+    """Makes the paths importable, and gives gpusched's own packages the names that Keras Tuner has there."""
+    if any(isinstance(each, Finder) for each in sys.meta_path):
+        return
+    sys.meta_path.append(Finder())  # Last: files win.
+    for path in PATHS:
+        there = sys.modules.get(f"{ROOT}.{path}")
+        if there is not None:
+            there.__dict__["__getattr__"] = _getter(path)
+
+
+def _getter(path: str) -> Any:
+    def get(name: str) -> Any:
+        return lookup(path, name)
+
+    return get
