@@ -83,15 +83,23 @@ def _version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
         ctx.exit()
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    invoke_without_command=True,
+)
 @click.option(
     "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Print the version."
 )
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Tunes Keras models on every GPU of this machine.
 
     RUN is a run directory or its name under runs/; left out, it is the newest you ran.
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(2)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -115,9 +123,6 @@ def _run(argv: Sequence[str] | None) -> int:
         return answer if isinstance(answer, int) else 0
     except click.exceptions.Exit as done:
         return int(done.exit_code)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
-        return 2
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "gpusched"
         return _complain(f"{error.format_message().rstrip('.')}; `{path} --help` shows what there is", 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import click
 
@@ -13,11 +13,20 @@ from gpusched.storage.rundir import RunDir, find_run
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+if TYPE_CHECKING:
+    from click import ParamType as ParamType
+else:
+    T = TypeVar("T")
+
+    class ParamType(click.ParamType, Generic[T]):
+        """click's own says what it converts to only since click 8.4."""
+
+
 #: Exit codes: SIGPIPE's and SIGINT's are the shell's convention.
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-class Duration(click.ParamType[float]):
+class Duration(ParamType[float]):
     """Seconds, or a number with a unit: 90, 45m, 2h, 1h30m, 1.5d."""
 
     name = "time"
@@ -33,7 +42,7 @@ class Duration(click.ParamType[float]):
         return seconds
 
 
-class PerGpu(click.ParamType[int | str]):
+class PerGpu(ParamType[int | str]):
     """How many trials share a GPU: a number, or "auto"."""
 
     name = "number"
@@ -47,7 +56,7 @@ class PerGpu(click.ParamType[int | str]):
         return int(text)
 
 
-class RunArgument(click.ParamType[RunDir]):
+class RunArgument(ParamType[RunDir]):
     """A run directory by path, or by name under runs/."""
 
     name = "RUN"

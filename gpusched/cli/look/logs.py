@@ -10,12 +10,12 @@ from typing import Any
 
 import click
 
-from gpusched.cli.options import Duration, examples, json_option, known_trials, run_and_trials
+from gpusched.cli.options import Duration, ParamType, examples, json_option, known_trials, run_and_trials
 from gpusched.errors import UsageError
 from gpusched.storage.rundir import RunDir
 
 
-class _LineCount(click.ParamType[int | None]):
+class _LineCount(ParamType[int | None]):
     name = "LINES"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
