@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -244,6 +244,23 @@ class Tracked:
                 else:
                     value = float(value["float"])
             setattr(self.callback, name, value)
+        self._keep_when_direction_is_found(kept["values"])
+
+    def _keep_when_direction_is_found(self, names: Iterable[str]) -> None:
+        """Keras's monitors look for their metric's direction at the end of an epoch, once, and start over with that:
+        `min_delta` turns its sign, and `best` is forgotten before Keras 3.7."""
+        find = getattr(self.callback, "_set_monitor_op", None)
+        if find is None or getattr(self.callback, "monitor_op", None) is not None:
+            return
+
+        def find_and_keep() -> None:
+            restored = {name: getattr(self.callback, name) for name in names}
+            find()
+            for name, value in restored.items():
+                setattr(self.callback, name, value)
+            del self.callback._set_monitor_op
+
+        self.callback._set_monitor_op = find_and_keep
 
 
 def restore_callbacks(callbacks: Sequence[Tracked], states: States, execution: int) -> list[str]:

@@ -80,6 +80,19 @@ def test_early_stopping_keeps_its_patience_through_a_promotion(scenario: Scenari
     assert result == [False, True, 5, [2.0, 2.0], True, True, 5]
 
 
+def test_early_stopping_keeps_its_least_improvement_through_a_promotion(scenario: Scenario) -> None:
+    """An improvement too small to count before a promotion does not count after it either."""
+    result = scenario("""
+        class Fixed(keras.callbacks.Callback):
+            def on_epoch_end(self, epoch, logs=None):
+                logs["val_loss"] = [2.0, 1.99, 1.98, 1.97, 1.96, 1.95][epoch]
+        def fit():
+            return {"callbacks": [Fixed(), keras.callbacks.EarlyStopping("val_loss", min_delta=0.5, patience=3)]}
+        result = [job(0, 2, fit=fit())["epochs"], job(2, 6, fit=fit())["epochs"]]
+    """)
+    assert result == [2, 4]
+
+
 def test_asked_to_stop_it_stops_at_the_end_of_the_epoch(scenario: Scenario) -> None:
     """SIGTERM in the middle of an epoch: the epoch is trained to its end and kept; training goes on behind it."""
     result = scenario("""
