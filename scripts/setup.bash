@@ -17,25 +17,59 @@ find_python() {
     return 1
 }
 
-# install EXTRA,… : gpusched, editable, with those extras, into .venv of the checkout.
-install() {
-    local extras=$1 stamp=.venv/.installed want
+# installed VENV WANT: whether WANT is in VENV already, from this folder and this pyproject.toml.
+installed() {
+    [ -x "$1/bin/python" ] && grep -qxF "$2" "$1/.installed" 2>/dev/null
+}
+
+wanted() { printf '%s\n' "$1 $(cksum < pyproject.toml) $PWD"; }
+
+# make_venv VENV: unless there is one that works.
+make_venv() {
     [ "$(uname -s)" = Linux ] || { say "gpusched runs on Linux only"; return 1; }
-    want="$extras $(cksum < pyproject.toml) $PWD"
-    if [ -x .venv/bin/python ] && grep -qxF "$want" "$stamp" 2>/dev/null; then
-        return
-    fi
-    if ! [ -x .venv/bin/python ] || ! .venv/bin/python -c '' 2>/dev/null; then
+    if ! [ -x "$1/bin/python" ] || ! "$1/bin/python" -c '' 2>/dev/null; then
         local python
         python=$(find_python)
-        say "making .venv with $("$python" --version)"
-        "$python" -m venv --clear .venv
+        say "making $1 with $("$python" --version)"
+        "$python" -m venv --clear "$1"
     fi
-    say "installing gpusched[$extras] into .venv (the first time takes some minutes)"
+}
+
+# quietly COMMAND …: what it says is shown only where it fails.
+quietly() {
     local said
-    if ! said=$(.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$extras]" 2>&1); then
+    if ! said=$("$@" 2>&1); then
         say "$said"
         return 1
     fi
-    printf '%s\n' "$want" >> "$stamp"
+}
+
+# install EXTRA,… : gpusched, editable, with those extras, into .venv of the checkout.
+install() {
+    local extras=$1 want
+    want=$(wanted "$extras")
+    if installed .venv "$want"; then
+        return
+    fi
+    make_venv .venv || return
+    say "installing gpusched[$extras] into .venv (the first time takes some minutes)"
+    quietly .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$extras]" || return
+    printf '%s\n' "$want" >> .venv/.installed
+}
+
+# install_lowest EXTRA: the same with the oldest versions that pyproject.toml allows, into .venv-lowest.
+install_lowest() {
+    local extra=$1 venv=.venv-lowest want uv
+    want=$(wanted "$extra")
+    if installed "$venv" "$want"; then
+        return
+    fi
+    make_venv "$venv" || return
+    say "installing the oldest versions that gpusched[$extra] allows into $venv (the first time takes some minutes)"
+    quietly "$venv/bin/python" -m pip install --quiet --disable-pip-version-check uv || return
+    # Only wheels: the oldest version that has one for this Python, not one that has to be compiled first.
+    uv=("$venv/bin/uv" pip install --python "$venv/bin/python")
+    quietly "${uv[@]}" --resolution lowest-direct --only-binary :all: --requirements pyproject.toml --extra "$extra" || return
+    quietly "${uv[@]}" --no-deps --editable . || return
+    printf '%s\n' "$want" >> "$venv/.installed"
 }

@@ -105,7 +105,7 @@ async def test_a_trials_log_and_values_are_shown(make_run: Callable[..., Any]) -
         await pilot.press("l")
         await until(lambda: len(app.query_one("#log", RichLog).lines) == 2)
         await pilot.press("v", "down")
-        await until(lambda: "ValueError: units is odd" in str(app.query_one("#values", Static).content))
+        await until(lambda: "ValueError: units is odd" in str(app.query_one("#values", Static).render()))
 
 
 async def test_it_follows_a_search_it_did_not_start(make_run: Callable[..., Any]) -> None:
