@@ -25,6 +25,7 @@ from gpusched.storage.identity import own_identity
 from gpusched.storage.records import JobSpec, Outcome
 from gpusched.storage.rundir import RunDir, TrialDir, as_json, write_whole
 from gpusched.system.kernel import adopt_orphans, die_with, end_children, outlive_parent
+from gpusched.trial.quiet import flush
 
 if TYPE_CHECKING:
     from gpusched.trial.task import Task
@@ -74,13 +75,6 @@ def environment(spec: JobSpec) -> dict[str, str]:
 
 def _open_log(spec: JobSpec) -> int:
     return os.open(trial_dir(spec).log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-
-
-def flush() -> None:
-    """User code may have put anything in the place of the standard streams."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
 
 
 # ---------------------------------------------------------------------------- by fork

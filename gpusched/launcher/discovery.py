@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpusched.errors import GpuschedError
-from gpusched.launcher.children import flush
 from gpusched.launcher.protocol import Found, Load, Refused, Reply, decode_request, encode
 from gpusched.launcher.source import blame, details, load_task
 from gpusched.system.kernel import adopt_orphans, die_with
-from gpusched.trial.quiet import quiet_unless_it_fails
+from gpusched.trial.quiet import flush, quiet_unless_it_fails
 
 if TYPE_CHECKING:
     from gpusched.trial.task import Task

@@ -6,18 +6,17 @@ forked is not its judgement.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import signal
 import socket
-import sys
 import traceback
 from collections.abc import Callable
 
 import msgspec
 
 from gpusched.system.kernel import adopt_orphans, die_with, end_children, own_children
+from gpusched.trial.quiet import flush
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,8 +47,7 @@ def in_fork(sock: socket.socket, work: Callable[[int], None]) -> tuple[int, Verd
     """
     read, write = os.pipe()
     parent = os.getpid()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush()
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -62,9 +60,7 @@ def in_fork(sock: socket.socket, work: Callable[[int], None]) -> tuple[int, Verd
         except BaseException:
             traceback.print_exc()
         finally:
-            with contextlib.suppress(Exception):
-                sys.stdout.flush()
-                sys.stderr.flush()
+            flush()
             os._exit(code)
     os.close(write)
     try:

@@ -44,6 +44,8 @@ def _dumps(value: dict[str, Any], parts: dict[str, Any], buffers: list[pickle.Pi
     try:
         body: bytes = cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)
         return body
+    except UsageError:
+        raise
     except Exception as whole:
         for name, part in parts.items():
             try:

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import msgspec
 
-from gpusched.launcher.children import NO_ROOM, enter, flush, own_streams, train
+from gpusched.launcher.children import NO_ROOM, enter, own_streams, train
 from gpusched.launcher.protocol import Load
 from gpusched.storage.records import JobSpec
+from gpusched.trial.quiet import flush
 
 
 def main() -> int:

@@ -20,6 +20,7 @@ from gpusched.trial.checkpoint import States
 from gpusched.trial.fitting import framework
 from gpusched.trial.fitting.results import metrics_of
 from gpusched.trial.function import Trial
+from gpusched.trial.quiet import flush
 from gpusched.trial.record import Ending, Enough, Record, Stopped, StopRequest
 from gpusched.trial.space import TrialSpace
 from gpusched.trial.task import Task
@@ -40,8 +41,7 @@ def run_job(task: Task, spec: JobSpec, *, alive: Callable[[], None]) -> Outcome:
         folder.path.mkdir(parents=True, exist_ok=True)
         job = Job(task, spec, stop, alive)
         outcome = job.run()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush()
         # The journal makes it last. Where a power cut comes before, the job ends again from its checkpoint.
         write_whole(folder.outcome, as_json(outcome), durable=False)
     return outcome

@@ -1,4 +1,4 @@
-"""What libraries print about themselves while they load, kept from people unless something goes wrong."""
+"""The standard streams: written out, and kept free of what libraries print about themselves while they load."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ import sys
 from collections.abc import Iterator
 
 
+def flush() -> None:
+    """User code may have put anything in the place of the standard streams."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+
+
 @contextlib.contextmanager
 def quiet_unless_it_fails() -> Iterator[None]:
     """Holds back what C++ libraries write to standard error while this lasts; shows it where an exception leaves."""
-    sys.stderr.flush()
+    flush()
     kept = os.dup(2)
     aside = os.memfd_create("gpusched-quiet")
     os.dup2(aside, 2)

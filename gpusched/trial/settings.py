@@ -152,6 +152,12 @@ class Asked:
         if self.train is not None and self.hypermodel is not None:
             raise UsageError("both a hypermodel and train= are given: say which of the two trains the trials")
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to the trials."""
+        from gpusched.trial.fitting.distribution import portable
+
+        return {**self.__dict__, "distribution_strategy": portable(self.distribution_strategy)}
+
 
 def whole(name: str, value: Any, least: int, *, none: bool = False) -> None:
     """Raises UsageError unless value is an integer of at least `least`, or None where that may be."""

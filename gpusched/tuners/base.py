@@ -55,7 +55,8 @@ class Tuner:
         executions_per_trial: trainings of each trial, whose scores are averaged.
         max_model_size: models with more parameters are not trained.
         optimizer, loss, metrics: in the place of those the model was compiled with.
-        distribution_strategy: "mirrored", "data_parallel", or a function that makes a tf.distribute.Strategy.
+        distribution_strategy: "mirrored", "data_parallel", a tf.distribute.Strategy, which each trial makes again over
+            its own GPUs, or a function that makes one.
         gpus: "all", "none", or indices and UUIDs.
         per_gpu: trials at once on one GPU; "auto": as many as fit its memory, by what trials turn out to need.
         gpus_per_trial: GPUs of one trial.

@@ -124,3 +124,34 @@ def test_gpusched_run_stands_where_the_command_does(project: Project, tmp_path: 
     }
     project(files, "-P", "-m", "gpusched.cli", "run", "../script.py", "--launch", launch)
     assert (tmp_path / "sök 'n' \"s\"" / "data" / "runs" / "script" / "search.json").is_file()
+
+
+def test_a_script_that_keeps_a_log_of_what_it_prints(project: Project, tmp_path: Path) -> None:
+    """An object with write() alone, in the place of sys.stdout, takes what the search says."""
+    files = {
+        "script.py": """
+            import sys
+
+            class Log:
+                def __init__(self):
+                    self.file = open("log.txt", "a")
+
+                def write(self, text):
+                    self.file.write(text)
+
+            def train(hp, trial):
+                trial.report(loss=hp.Float("lr", 0.1, 1.0))
+
+            screen, sys.stdout = sys.stdout, Log()
+            import gpusched as gs
+            tuner = gs.RandomSearch(train=train, objective="loss", max_trials=1, max_epochs=1, cpu_slots=1)
+            tuner.search_space_summary()
+            tuner.search()
+            tuner.results_summary()
+            sys.stdout.file.close()
+            sys.stdout = screen
+            before, summary, after = open("log.txt").read().partition("Results summary")
+            print(len(before.splitlines()) > 3, bool(summary), len(after.splitlines()) > 3)
+        """,
+    }
+    assert project(files, "../script.py") == "True True True"

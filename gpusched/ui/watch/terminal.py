@@ -25,10 +25,10 @@ class Output:
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
-        self.lost = False
+        self.lost = stream is None
         try:
-            self.is_terminal = stream.isatty()
-        except (ValueError, OSError):
+            self.is_terminal = bool(stream.isatty())
+        except (AttributeError, ValueError, OSError):
             self.is_terminal = False
 
     def write(self, text: str) -> None:
@@ -36,7 +36,9 @@ class Output:
             return
         try:
             self.stream.write(text)
-            self.stream.flush()
+            # What scripts put in the place of sys.stdout, to keep a log, often has a write() and nothing else.
+            if hasattr(self.stream, "flush"):
+                self.stream.flush()
         except UnicodeEncodeError:
             encoding = getattr(self.stream, "encoding", None) or "ascii"
             self.write(text.encode(encoding, "replace").decode(encoding))
@@ -51,7 +53,7 @@ class Output:
 
     def _silence(self) -> None:
         """What the stream still holds must not raise again when the interpreter flushes it at exit."""
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(AttributeError, OSError, ValueError):
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self.stream.fileno())
             os.close(null)
@@ -61,7 +63,7 @@ class Output:
         """Columns and lines."""
         try:
             measured = os.get_terminal_size(self.stream.fileno())
-        except (OSError, ValueError):
+        except (AttributeError, OSError, ValueError):
             measured = shutil.get_terminal_size()
         return measured.columns or 80, measured.lines or 24
 

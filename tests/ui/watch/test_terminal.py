@@ -45,6 +45,27 @@ def test_a_stream_that_cannot_say_a_character_says_another() -> None:
     assert raw.getvalue() == b"? 5 %\n"
 
 
+class Log:
+    """What scripts put in the place of sys.stdout, to keep a copy of what they print."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> None:
+        self.text += text
+
+
+def test_a_stream_that_can_only_be_written_to_is_written_to() -> None:
+    """A logger in the place of sys.stdout has no isatty(), fileno() or flush(); a windowless Python has no stream."""
+    log: Any = Log()
+    output = Output(log)
+    output.line("5 %")
+    assert (log.text, output.is_terminal, output.lost) == ("5 %\n", False, False)
+    assert output.size[0] > 0
+    nothing: Any = None
+    Output(nothing).line("5 %")
+
+
 class Terminal(Output):
     """A terminal of a given size that remembers what was written to it."""
 
