@@ -38,3 +38,11 @@ paths.install()
 
 def __getattr__(name: str) -> Any:
     return paths.lookup("", name)
+
+
+# Now: a script may start a framework's runtime as soon as it has imported this.
+from gpusched.launcher.standby import standby, wakes
+
+standby.keep_ready()
+wakes.watch()
+del standby, wakes

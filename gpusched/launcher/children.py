@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import signal
@@ -13,14 +14,14 @@ import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
 from gpusched.core.outcome import End, Failure, Usage
 from gpusched.errors import GpuschedError
 from gpusched.launcher.protocol import Load, encode
-from gpusched.launcher.source import blame, load_task
+from gpusched.launcher.source import Ahead, GoOn, UserCode, blame, take
 from gpusched.storage.identity import own_identity
 from gpusched.storage.records import JobSpec, Outcome
 from gpusched.storage.rundir import RunDir, TrialDir, as_json, write_whole
@@ -111,7 +112,7 @@ def fork(work: Callable[[JobSpec, Callable[[], None]], int], inherited: Iterable
     """A child of this process that waits for a job, runs work(spec, alive) and exits with what that returns.
 
     `inherited` are descriptors of the launcher's own business, which the child closes. Raises OSError where no process
-    can be started.
+    can be started, and in the child what `work` raises to go on with the script.
     """
     orders_read, orders_write = os.pipe()
     life_read, life_write = os.pipe()
@@ -142,15 +143,20 @@ def fork(work: Callable[[JobSpec, Callable[[], None]], int], inherited: Iterable
         _take_over_output(_open_log(spec))
         enter(spec, parent)
         code = work(spec, lambda: _sign(life_write))
+    except GoOn:
+        raise
     except OSError:
         code = NO_ROOM
         _print_exception()
     except BaseException:
         _print_exception()
-    finally:
-        flush()
-        # Not through the frameworks' own clean-up, which takes a slot's time and may hang in a fork.
-        os._exit(code)
+    return leave(code)
+
+
+def leave(code: int) -> NoReturn:
+    """Ends this process, not through the frameworks' own clean-up, which takes a slot's time and may hang in a fork."""
+    flush()
+    os._exit(code)
 
 
 def _sign(life: int) -> None:
@@ -208,23 +214,30 @@ def enter(spec: JobSpec, parent: int) -> None:
     outlive_parent()
 
 
-def train(task: Task | None, source: Load, spec: JobSpec, alive: Callable[[], None]) -> int:
+def train(task: Task | None, code: UserCode, spec: JobSpec, alive: Callable[[], None]) -> int:
     """In a trial's process: trains the job, after loading the user's code where it is not there yet.
 
-    Returns the process's exit code.
+    Returns the process's exit code. Raises GoOn where the process has to go on with the script first.
     """
     from gpusched.trial.fitting import framework
-    from gpusched.trial.job import run_job
 
     framework.prepare(spec)  # Before the user's code, which may start a framework.
     if task is None:
         alive()  # Loading is the user's own time.
+        if isinstance(code, Ahead):
+            raise GoOn(code.nth, lambda arrived: _run(arrived, spec, alive), lambda error: _failed(spec, error))
         try:
-            task = load_task(source)
+            task = take(code)
         except Exception as error:
             _print_exception()
             _failed(spec, error)
             return 1
+    return _run(task, spec, alive)
+
+
+def _run(task: Task, spec: JobSpec, alive: Callable[[], None]) -> int:
+    from gpusched.trial.job import run_job
+
     try:
         run_job(task, spec, alive=alive)
     except OSError:
@@ -239,9 +252,13 @@ def _print_exception() -> None:
         traceback.print_exc()
 
 
-def _failed(spec: JobSpec, error: Exception) -> None:
+def _failed(spec: JobSpec, error: BaseException) -> None:
     message = str(error) if isinstance(error, GpuschedError) else blame("loading the script", error)
-    failure = Failure(kind=type(error.__cause__ or error).__name__, message=message, traceback=traceback.format_exc())
+    failure = Failure(
+        kind=type(error.__cause__ or error).__name__,
+        message=message,
+        traceback="".join(traceback.format_exception(error)),
+    )
     outcome = Outcome(
         trial=spec.trial,
         attempt=spec.attempt,
@@ -258,6 +275,8 @@ def _failed(spec: JobSpec, error: Exception) -> None:
 
 def spawn(spec: JobSpec, source: Load) -> Child:
     """A process that starts from nothing: slow, and safe whatever the launcher has in it. Raises OSError."""
+    if source.script is None and source.pickled_fd is None:
+        raise OSError(errno.ENOTSUP, "its fork hangs, and what a notebook or prompt defined can only be forked")
     folder = trial_dir(spec)
     order = folder.path / "order.jsonl"
     write_whole(order, encode(source) + as_json(spec) + b"\n", durable=False)

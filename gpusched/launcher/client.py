@@ -10,7 +10,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -37,12 +39,47 @@ from gpusched.storage.rundir import RunDir, keep_traceback
 from gpusched.system.marks import marking, new_mark, sweep
 from gpusched.system.sockets import connect
 
+if TYPE_CHECKING:
+    from gpusched.launcher.standby.copies import Copy
+
 #: A launcher answers at once, and ends at once when told to. One that does not is stopped or stuck.
 PATIENCE_SECONDS = 10.0
 
 
 class LauncherGone(GpuschedError):
     """The launcher's process ended."""
+
+
+@dataclass
+class Guardian:
+    """A launcher's guardian that was started from here."""
+
+    pid: int
+    pidfd: int
+    process: subprocess.Popen[bytes] | None = None  #: where it is a child of this process
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
+    def forget(self) -> None:
+        """Once it has ended."""
+        if self.process is not None:
+            self.process.wait()
+        os.close(self.pidfd)
+
+
+def _from_nothing(line: socket.socket, mark: str, source: Load) -> Guardian:
+    process = subprocess.Popen(
+        # -P: the folder one stands in is not to shadow the packages of this Python.
+        [sys.executable, "-P", "-m", "gpusched.launcher", str(line.fileno())],
+        stdin=subprocess.DEVNULL,
+        pass_fds=[line.fileno()] + ([source.pickled_fd] if source.pickled_fd is not None else []),
+        # In a session of its own: Ctrl-C and a lost terminal are the scheduler's to hear.
+        start_new_session=True,
+        env={**os.environ, **marking(mark), "PYTHONUNBUFFERED": "1"},
+    )
+    return Guardian(process.pid, os.pidfd_open(process.pid), process)
 
 
 class LauncherClient:
@@ -53,13 +90,13 @@ class LauncherClient:
         sock: socket.socket,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        process: subprocess.Popen[bytes] | None = None,
+        guardian: Guardian | None = None,
         identity: Identity | None = None,
     ) -> None:
         self._sock, self._reader, self._writer = sock, reader, writer
         self._answers: asyncio.Queue[Reply | None] = asyncio.Queue()
         self.on_news: Callable[[Reply | None], None] = lambda news: None  #: None: the launcher is gone
-        self.process = process  #: the launcher's guardian, where it was started from here
+        self.guardian = guardian  #: where it was started from here
         self.identity: Identity | None = None
         self.mark = ""
         self.gone = False  #: its end has been told
@@ -73,22 +110,16 @@ class LauncherClient:
     # ------------------------------------------------------------------ getting one
 
     @classmethod
-    async def start(cls, source: Load) -> LauncherClient:
-        """Starts a launcher and asks it to load the user's code."""
+    async def start(cls, source: Load, copy: Copy | None = None) -> LauncherClient:
+        """Starts a launcher and asks it to load the user's code: from nothing, or by a copy of the caller.
+
+        Raises OSError where no process can be started.
+        """
         ours, theirs = socket.socketpair()
         mark = new_mark()
-        keep = [theirs.fileno()] + ([source.pickled_fd] if source.pickled_fd is not None else [])
         with theirs:
-            process = subprocess.Popen(  # noqa: ASYNC220  # it takes a millisecond, and needs no child watcher of a loop
-                # -P: the folder one stands in is not to shadow the packages of this Python.
-                [sys.executable, "-P", "-m", "gpusched.launcher", str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                pass_fds=keep,
-                # In a session of its own: Ctrl-C and a lost terminal are the scheduler's to hear.
-                start_new_session=True,
-                env={**os.environ, **marking(mark), "PYTHONUNBUFFERED": "1"},
-            )
-        client = cls(ours, *await asyncio.open_unix_connection(sock=ours, limit=1 << 26), process=process)
+            guardian = _from_nothing(theirs, mark, source) if copy is None else Guardian(*copy.launch(theirs, mark))
+        client = cls(ours, *await asyncio.open_unix_connection(sock=ours, limit=1 << 26), guardian=guardian)
         client.mark = mark
         with contextlib.suppress(LauncherGone):  # Whoever waits for its answer is told.
             await client.send(source)
@@ -201,8 +232,8 @@ class LauncherClient:
                 with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(fd, signal.SIGKILL)
                 os.close(fd)
-        if self.process is not None and self.identity is None:
-            self.process.kill()
+        if self.guardian is not None and self.identity is None:
+            self.guardian.kill()
 
     async def close(self) -> None:
         """Ends the launcher with everything below it, and the line. Twice is once."""
@@ -240,16 +271,15 @@ class LauncherClient:
 
     async def guardian_ended(self) -> None:
         """Waits for the process that was started from here; it outlives the launcher's trials, not more."""
-        process = self.process
-        if process is None or process.returncode is not None:
+        guardian, self.guardian = self.guardian, None
+        if guardian is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            try:
-                async with asyncio.timeout(PATIENCE_SECONDS):
-                    await readable(os.pidfd_open(process.pid))
-            except TimeoutError:
-                process.kill()
-        process.wait()
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await readable(os.dup(guardian.pidfd))
+        except TimeoutError:
+            guardian.kill()
+        guardian.forget()
 
 
 async def until_dead(identity: Identity) -> None:

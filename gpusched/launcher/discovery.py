@@ -9,13 +9,13 @@ import os
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpusched.errors import GpuschedError
 from gpusched.launcher.protocol import Found, Load, Refused, Reply, decode_request, encode
-from gpusched.launcher.source import blame, details, load_task
+from gpusched.launcher.source import Ahead, GoOn, UserCode, blame, details, load_task, take
 from gpusched.system.kernel import adopt_orphans, die_with
 from gpusched.trial.quiet import flush, quiet_unless_it_fails
 
@@ -49,8 +49,8 @@ class Discovery:
         return used - before < _IDLE_SHARE * seconds
 
 
-def by_fork(task: Task | None, source: Load, inherited: Iterable[int]) -> Discovery:
-    """Starts looking in a fork of this process. Raises OSError."""
+def by_fork(task: Task | None, code: UserCode, inherited: Iterable[int]) -> Discovery:
+    """Starts looking in a fork of this process. Raises OSError, and in the fork perhaps GoOn."""
     read, write = os.pipe()
     parent = os.getpid()
     flush()
@@ -64,12 +64,19 @@ def by_fork(task: Task | None, source: Load, inherited: Iterable[int]) -> Discov
         adopt_orphans()
         for fd in (*inherited, read):
             os.close(fd)
-        _tell(write, find(task, source))
+        if isinstance(code, Ahead):
+            raise GoOn(
+                code.nth,
+                lambda task: _tell(write, find(lambda: task)),
+                lambda error: _tell(write, _refusal("the script", error)),
+            )
+        _tell(write, find(lambda: task if task is not None else take(code)))
         flush()
+    except GoOn:
+        raise
     except BaseException:
         traceback.print_exc()
-    finally:
-        os._exit(0)
+    os._exit(0)
 
 
 def anew(source: Load) -> Discovery:
@@ -90,26 +97,31 @@ def anew(source: Load) -> Discovery:
     return Discovery(process.pid, read, spawned=True)
 
 
-def find(task: Task | None, source: Load) -> Reply:
+def find(load: Callable[[], Task]) -> Reply:
     """The space, or why there is none."""
     from gpusched.trial.task import discover
 
     try:
         with quiet_unless_it_fails():
-            return Found(space=discover(task if task is not None else load_task(source)).get_config())
-    except GpuschedError as error:
-        return Refused(message=str(error), details=details(error))
+            return Found(space=discover(load()).get_config())
     except BaseException as error:
-        return Refused(message=blame("finding the hyperparameters", error), details=details(error))
+        return _refusal("finding the hyperparameters", error)
 
 
-def _tell(fd: int, reply: Reply) -> None:
+def _refusal(doing: str, error: BaseException) -> Refused:
+    message = str(error) if isinstance(error, GpuschedError) else blame(doing, error)
+    return Refused(message=message, details=details(error))
+
+
+def _tell(fd: int, reply: Reply) -> int:
     with open(fd, "wb") as pipe:
         pipe.write(encode(reply))
+    return 0
 
 
 if __name__ == "__main__":
     die_with(int(sys.argv[2]))
-    _tell(int(sys.argv[1]), find(None, decode_request.decode(sys.stdin.buffer.readline())))  # type: ignore[arg-type]
+    message: Load = decode_request.decode(sys.stdin.buffer.readline())  # type: ignore[assignment]
+    _tell(int(sys.argv[1]), find(lambda: load_task(message)))
     flush()
     os._exit(0)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from gpusched.launcher.source import GoOn
 from gpusched.system.kernel import adopt_orphans, die_with, end_children, own_children
 from gpusched.trial.quiet import flush
 
@@ -43,7 +44,7 @@ def in_fork(sock: socket.socket, work: Callable[[int], None]) -> tuple[int, Verd
     """Runs work(fd), which writes a verdict to fd, in a fork; returns its pid with the verdict.
 
     While it loads, it dies with this process, and is killed when the scheduler closes `sock`. Raises Ended where it
-    dies on its own, SchedulerGone where it is not wanted any more.
+    dies on its own, SchedulerGone where it is not wanted any more; a fork of the fork passes GoOn.
     """
     read, write = os.pipe()
     parent = os.getpid()
@@ -57,11 +58,12 @@ def in_fork(sock: socket.socket, work: Callable[[int], None]) -> tuple[int, Verd
             adopt_orphans()
             work(write)
             code = 0
+        except GoOn:
+            raise
         except BaseException:
             traceback.print_exc()
-        finally:
-            flush()
-            os._exit(code)
+        flush()
+        os._exit(code)
     os.close(write)
     try:
         return pid, _await_verdict(sock, read, pid)

@@ -23,8 +23,11 @@ class Load(_Message, frozen=True, kw_only=True):
 
     script: str | None = None
     argv: list[str] = []
+    nth: int = 1  #: which of the script's calls of search() is meant
     pickled_fd: int | None = None
     origin: Origin = Origin()  #: where modules are found, and paths begin
+    settings: dict[str, Any] | None = None  #: where the caller has them already
+    space: dict[str, Any] | None = None  #: likewise
     options: dict[str, Any] = {}  #: of the command line; they beat the script
     mode: str = "auto"  #: fork, spawn or auto
     first_sign_seconds: float = 60.0  #: a fork silent for so long hangs; machines under load take their time

@@ -27,6 +27,7 @@ from gpusched.launcher.protocol import (
     Begin,
     Discover,
     Ended,
+    Found,
     Load,
     Quit,
     Ready,
@@ -42,6 +43,7 @@ from gpusched.launcher.protocol import (
     decode_request,
     encode,
 )
+from gpusched.launcher.source import UserCode
 from gpusched.storage.identity import own_identity
 from gpusched.storage.records import JobSpec
 from gpusched.storage.rundir import RunDir, as_json, write_whole
@@ -78,8 +80,16 @@ class Connection:
 class Server:
     """One launcher's loop. `task` is None where each trial has to load the user's code itself."""
 
-    def __init__(self, first: socket.socket, source: Load, task: Task | None, mode: str, notice: str | None) -> None:
-        self._source, self._task, self._mode, self._notice = source, task, mode, notice
+    def __init__(
+        self,
+        first: socket.socket,
+        source: Load,
+        code: UserCode,
+        task: Task | None,
+        mode: str,
+        notice: str | None = None,
+    ) -> None:
+        self._source, self._code, self._task, self._mode, self._notice = source, code, task, mode, notice
         self._selector = selectors.DefaultSelector()
         self._connections: list[Connection] = []
         self._children: dict[int, Child] = {}  #: by trial
@@ -260,8 +270,8 @@ class Server:
             raise
 
     def _fork_now(self) -> Spare:
-        task, source = self._task, self._source
-        return children.fork(lambda spec, alive: children.train(task, source, spec, alive), self._own_descriptors())
+        task, code = self._task, self._code
+        return children.fork(lambda spec, alive: children.train(task, code, spec, alive), self._own_descriptors())
 
     def _watch(self, child: Child) -> None:
         self._children[child.spec.trial] = child
@@ -321,10 +331,13 @@ class Server:
 
     def _discover(self, connection: Connection) -> None:
         """Builds models in a process of its own to see which hyperparameters there are."""
+        if self._source.space is not None:
+            connection.send(Found(space=self._source.space))
+            return
         self._asker = connection
         self._look_again = time.monotonic() + self._source.first_sign_seconds
         try:
-            self._look(discovery.by_fork(self._task, self._source, self._own_descriptors()))
+            self._look(discovery.by_fork(self._task, self._code, self._own_descriptors()))
         except OSError as error:
             connection.send(Refused(message=f"finding the hyperparameters: no process can be started ({error})"))
 

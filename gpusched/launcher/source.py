@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from gpusched.errors import GpuschedError
 from gpusched.launcher.protocol import Load
@@ -14,6 +15,47 @@ from gpusched.trial.quiet import quiet_unless_it_fails
 
 if TYPE_CHECKING:
     from gpusched.trial.task import Task
+
+
+@dataclass(frozen=True)
+class Written:
+    """Code that any process loads: a script to execute, or what the caller pickled."""
+
+    source: Load
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a fork of the caller at its search() has already."""
+
+    held: Task
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What a fork of the caller, made before its search(), comes to by going on with the script."""
+
+    nth: int = 1  #: which search() it is
+
+
+UserCode: TypeAlias = Written | Held | Ahead
+
+
+class GoOn(BaseException):
+    """Raised in a fork of a caller that is to go on with its script: leaves all of gpusched's that is on the stack.
+
+    `arrive` is called with what the script's nth search() is given and returns the process's exit code; `fail` with
+    what the script raises before it comes there.
+    """
+
+    def __init__(self, nth: int, arrive: Callable[[Task], int], fail: Callable[[BaseException], object]) -> None:
+        super().__init__("this process goes on with the script")
+        self.nth, self.arrive, self.fail = nth, arrive, fail
+
+
+def take(code: Written | Held) -> Task:
+    """What search() was given, in this process. Raises UsageError where the script or the pickle does not yield it."""
+    return code.held if isinstance(code, Held) else load_task(code.source)
 
 
 def load_task(source: Load) -> Task:
@@ -29,7 +71,7 @@ def _task(source: Load) -> Task:
     if source.script is not None:
         from gpusched.trial.task import load_script
 
-        return load_script(Path(source.script), source.argv, source.origin.module)
+        return load_script(Path(source.script), source.argv, source.origin.module, source.nth)
     assert source.pickled_fd is not None
     from gpusched.launcher.transport import unpack
     from gpusched.trial.task import Task
@@ -80,34 +122,3 @@ def imports_keras(source: Load) -> bool:
     except OSError:
         return False
     return re.search(r"^\s*(import|from) (keras|tensorflow)\b", text, re.M) is not None and "KERAS_BACKEND" not in text
-
-
-def unforkable() -> str | None:
-    """What in this process would not survive a fork; None where all is well.
-
-    A started TensorFlow, JAX or CUDA runtime has threads and locks that a child inherits half:
-    it would hang, or see no GPU.
-    """
-    context = sys.modules.get("tensorflow.python.eager.context")
-    started = getattr(context, "_context", None)
-    if started is not None and getattr(started, "_initialized", False):
-        return "it started TensorFlow's runtime"
-    bridge = sys.modules.get("jax._src.xla_bridge")
-    if bridge is not None and getattr(bridge, "_backends", None):
-        return "it started JAX's runtime"
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        return "it started torch's CUDA runtime"
-    import threading
-
-    others = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
-    if others:
-        return f"it started threads ({', '.join(others)})"
-    for fd in os.listdir("/proc/self/fd"):
-        try:
-            target = os.readlink(f"/proc/self/fd/{fd}")
-        except OSError:
-            continue  # The listing's own descriptor is gone by now.
-        if target.startswith("/dev/nvidia"):
-            return f"it opened {target}"
-    return None

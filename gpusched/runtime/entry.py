@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gpusched.core.commands import Finish
 from gpusched.errors import GpuschedError, UsageError
 from gpusched.launcher.protocol import Load
+from gpusched.runtime.launch_source import LaunchSource, launch_source
 from gpusched.runtime.session import Session
 from gpusched.runtime.view import View
 from gpusched.system.origin import Origin, working_directory
-
-if TYPE_CHECKING:
-    from gpusched.tuners.base import Tuner
+from gpusched.trial import searching
+from gpusched.trial.task import Task
 
 
 def run_script(script: Path, options: Mapping[str, Any], *, view: View) -> int:
@@ -39,22 +38,25 @@ def run_script(script: Path, options: Mapping[str, Any], *, view: View) -> int:
     return asyncio.run(Session(source, own, view).run()).code
 
 
-async def search_async(tuner: Tuner, args: tuple[Any, ...], kwargs: dict[str, Any], *, view: View) -> None:
-    """Runs a tuner's search in the caller's event loop.
+async def search_async(task: Task, *, view: View) -> None:
+    """Runs a caller's search in its event loop.
 
     Raises UsageError for what cannot be carried to the trials, GpuschedError where the search ended
     without one completed trial or by failures in a row.
     """
-    with _Packed(tuner, args, kwargs) as source:
-        _judge(await Session(source, {}, view).run())
+    with launch_source(task) as source, searching.running():
+        _judge(await _session(source, view).run())
 
 
-def search(tuner: Tuner, args: tuple[Any, ...], kwargs: dict[str, Any], *, view: View) -> None:
+def search(task: Task, *, view: View) -> None:
     """The same for a caller without a loop; where one is running already (a notebook) it works beside it."""
-    with _Packed(tuner, args, kwargs) as source:
-        session = Session(source, {}, view)
-        with _plain_ends():
-            _judge(_in_thread(session) if _loop_runs() else asyncio.run(session.run()))
+    with _plain_ends(), launch_source(task) as source, searching.running():
+        session = _session(source, view)
+        _judge(_in_thread(session) if _loop_runs() else asyncio.run(session.run()))
+
+
+def _session(source: LaunchSource, view: View) -> Session:
+    return Session(source.load, {}, view, start=source.start, notice=source.notice)
 
 
 def _loop_runs() -> bool:
@@ -128,23 +130,3 @@ def _passing_on(session: Session) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-class _Packed:
-    """What the caller holds, in a memfd for as long as the search lasts."""
-
-    def __init__(self, tuner: Tuner, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        named = {f"argument {i} of search()": value for i, value in enumerate(args)}
-        named |= {f"{name}= of search()": value for name, value in kwargs.items()}
-        self._value = {"tuner": tuner, "args": args, "kwargs": kwargs}
-        self._named = named
-        self._fd = -1
-
-    def __enter__(self) -> Load:
-        from gpusched.launcher.transport import pack
-
-        self._fd = pack(self._value, self._named)
-        return Load(pickled_fd=self._fd, origin=Origin.here())
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._fd)

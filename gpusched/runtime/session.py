@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +55,22 @@ _LOOK, _SILENT = "GPUSCHED_LOOK_SECONDS", "GPUSCHED_SILENT_SECONDS"
 class Session:
     """One session of work on the search that `source` describes; `options` beat it."""
 
-    def __init__(self, source: Load, options: Mapping[str, Any], view: View) -> None:
+    def __init__(
+        self,
+        source: Load,
+        options: Mapping[str, Any],
+        view: View,
+        *,
+        start: Callable[[Load], Awaitable[LauncherClient]] = LauncherClient.start,
+        notice: str | None = None,
+    ) -> None:
         asked = {name: value for name, value in options.items() if name not in SHELL_OPTIONS}
         self._source = msgspec.structs.replace(source, options=asked, mode=options.get("launch") or "auto")
         if _FIRST_SIGN in os.environ:
             patience = positive_seconds(_FIRST_SIGN, os.environ[_FIRST_SIGN])
             self._source = msgspec.structs.replace(self._source, first_sign_seconds=patience)
         self._options, self._view = options, view
+        self._start, self._notice = start, notice
         self._loop: asyncio.AbstractEventLoop | None = None
         self._work: asyncio.Task[Finish] | None = None
         self._launcher: LauncherClient | None = None
@@ -118,7 +127,7 @@ class Session:
                 return Finish(reason="interrupted", code=130)
 
     async def _from_launcher(self) -> Finish:
-        launcher = self._launcher = await LauncherClient.start(self._source)
+        launcher = self._launcher = await self._start(self._source)
         lock = run = None
         made = False
         try:
@@ -157,7 +166,7 @@ class Session:
             for note in (
                 *notes,
                 *(narrowing.lines() if narrowing is not None else ()),
-                *([ready.notice] if ready.notice else []),
+                *(notice for notice in (self._notice, ready.notice) if notice),
                 *warnings,
             ):
                 self._view.message(note)
@@ -239,7 +248,7 @@ class Session:
 
     async def _another(self, run: RunDir) -> LauncherClient:
         """A launcher in place of one that died."""
-        launcher = await LauncherClient.start(self._source)
+        launcher = await self._start(self._source)
         try:
             await launcher.loaded()
             await launcher.begin(run)

@@ -1,7 +1,8 @@
 """A launcher's mark: a variable in the environment it is started with, which every process below it inherits.
 
-By it those are found that no launcher minds any more: what trials started and left when launcher and
-guardian were killed.
+A launcher that is forked cannot change the environment that the kernel shows of it: it holds the mark as the name of a
+memory file, which its forks inherit. By it those are found that no launcher minds any more: what trials started and
+left when launcher and guardian were killed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ def new_mark() -> str:
 def marking(mark: str) -> dict[str, str]:
     """The environment that marks a process."""
     return {_VARIABLE: mark}
+
+
+def bear(mark: str) -> int:
+    """Marks this process, with all that it will fork or start; returns the descriptor that does it."""
+    os.environ.update(marking(mark))
+    return os.memfd_create(f"{_VARIABLE}={mark}")
 
 
 def marked(marks: Iterable[str], session: int | None = None) -> list[int]:
@@ -59,7 +66,17 @@ def _has(pid: int, wanted: set[bytes]) -> bool:
         environment = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:  # Another user's, or gone. A zombie's is empty.
         return False
-    return not wanted.isdisjoint(environment.split(b"\0"))
+    return not wanted.isdisjoint(environment.split(b"\0")) or _bears(pid, wanted)
+
+
+def _bears(pid: int, wanted: set[bytes]) -> bool:
+    with contextlib.suppress(OSError):  # It has ended meanwhile.
+        for entry in os.scandir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                name = os.readlink(entry.path)
+                if name.startswith("/memfd:") and name[7:].removesuffix(" (deleted)").encode() in wanted:
+                    return True
+    return False
 
 
 def _session(pid: int) -> int | None:

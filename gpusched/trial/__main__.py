@@ -16,6 +16,7 @@ import msgspec
 
 from gpusched.launcher.children import NO_ROOM, enter, own_streams, train
 from gpusched.launcher.protocol import Load
+from gpusched.launcher.source import Written
 from gpusched.storage.records import JobSpec
 from gpusched.trial.quiet import flush
 
@@ -33,7 +34,7 @@ def main() -> int:
     with contextlib.suppress(OSError):  # The launcher may be gone; the trial goes on.
         os.write(life, b"1")
         os.close(life)
-    return train(None, msgspec.json.decode(first, type=Load), spec, lambda: None)
+    return train(None, Written(msgspec.json.decode(first, type=Load)), spec, lambda: None)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A search as its processes hold it: the user's tuner and what was given to `search`; and how a script yields one.
 
-Executing a script is asking it what to search. The first `search()` it comes to raises HandOver, so
-that nothing behind it runs here.
+Executing a script is asking it what to search. The `search()` that is meant raises HandOver, so that nothing behind
+it runs here.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 from gpusched.errors import GpuschedError, UsageError
 from gpusched.hypermodel import as_hypermodel
 from gpusched.system.origin import working_directory
+from gpusched.trial import searching
 from gpusched.trial.settings import RESUMING, Asked, Settings, gpu_names, oracle_arguments, override
 from gpusched.trial.space import discover
 
@@ -121,8 +122,9 @@ def executing() -> Path | None:
 # ---------------------------------------------------------------------------- scripts
 
 
-def load_script(path: Path, argv: Sequence[str] = (), module: str | None = None) -> Task:
-    """What the script searches, found by executing it as `__main__`; as `python -m module` does where one is named.
+def load_script(path: Path, argv: Sequence[str] = (), module: str | None = None, nth: int = 1) -> Task:
+    """What the nth `search()` of the script searches, found by executing it as `__main__`; as `python -m module` does
+    where a module is named.
 
     Raises UsageError, in one line naming script and line, where it raises, exits, or has nothing to search.
     """
@@ -141,7 +143,8 @@ def load_script(path: Path, argv: Sequence[str] = (), module: str | None = None)
     try:
         if module is not None:
             _name(main, module)
-        exec(code, main.__dict__)
+        with searching.from_the_start(nth, _hand_over):
+            exec(code, main.__dict__)
     except HandOver as handed:
         handed.task.script = path
         return handed.task
@@ -153,6 +156,8 @@ def load_script(path: Path, argv: Sequence[str] = (), module: str | None = None)
         _refuse(path, error, f"{type(error).__name__}: {error}")
     finally:
         _executing = before
+    if nth > 1:
+        raise UsageError(f"{path}: executed again, it does not come to its search() number {nth}")
     task = _task_of(path, main.__dict__)
     if isinstance(task.tuner, Untuned):
         task.tuner.asked.folder = begun_in  # It named no directory: the run is the command's, not the script's.
@@ -164,6 +169,10 @@ def _name(main: types.ModuleType, module: str) -> None:
     """Makes it a module of its package, as `python -m` does, so that it can import by relative names."""
     main.__spec__ = importlib.util.find_spec(module)
     main.__package__ = main.__spec__.parent if main.__spec__ is not None else module.rpartition(".")[0]
+
+
+def _hand_over(task: Task) -> NoReturn:
+    raise HandOver(task)
 
 
 def _compile(path: Path) -> types.CodeType:

@@ -17,8 +17,9 @@ from gpusched.errors import UsageError
 from gpusched.hypermodel import HyperModel, as_hypermodel
 from gpusched.hyperparameters import HyperParameters
 from gpusched.system.origin import working_directory
+from gpusched.trial import searching
 from gpusched.trial.settings import Asked
-from gpusched.trial.task import HandOver, Task, default_name, executing
+from gpusched.trial.task import Task, default_name
 
 if TYPE_CHECKING:
     from gpusched.oracles import Plan
@@ -145,21 +146,23 @@ class Tuner:
         row, KeyboardInterrupt where it was stopped. With verbose=0 nothing is printed here either, with verbose=2 also
         what each trial prints.
         """
-        if executing() is not None:
-            raise HandOver(Task(self, fit_args, fit_kwargs))
+        task = Task(self, fit_args, fit_kwargs)
+        if searching.meet(task):
+            return
         from gpusched.runtime import entry
         from gpusched.ui.watch.view import for_tuner
 
-        entry.search(self, fit_args, fit_kwargs, view=for_tuner(fit_kwargs.get("verbose")))
+        entry.search(task, view=for_tuner(fit_kwargs.get("verbose")))
 
     async def search_async(self, *fit_args: Any, **fit_kwargs: Any) -> None:
         """The same within a running loop of asyncio."""
-        if executing() is not None:
-            raise HandOver(Task(self, fit_args, fit_kwargs))
+        task = Task(self, fit_args, fit_kwargs)
+        if searching.meet(task):
+            return
         from gpusched.runtime import entry
         from gpusched.ui.watch.view import for_tuner
 
-        await entry.search_async(self, fit_args, fit_kwargs, view=for_tuner(fit_kwargs.get("verbose")))
+        await entry.search_async(task, view=for_tuner(fit_kwargs.get("verbose")))
 
     # ------------------------------------------------------------------ what came of it
 
@@ -197,7 +200,7 @@ class Tuner:
         """Prints the hyperparameters; before a search it finds them in a process of its own."""
         from gpusched.tuners.results import space_summary
 
-        if executing() is None:
+        if not searching.awaiting():
             space_summary(self._space())
 
     def plan(self) -> Plan | None:
@@ -207,7 +210,7 @@ class Tuner:
         from gpusched.trial.task import settings
         from gpusched.tuners.results import plan_summary
 
-        if executing() is not None:
+        if searching.awaiting():
             return None
         wanted = settings(Task(self))
         objectives = [Objective.from_config(each) for each in wanted.objectives]

@@ -104,34 +104,3 @@ except gs.errors.GpuschedError as error:
     code, said = lab.finish(command=python(lab))
     assert code == 0, said
     assert re.search(r"raised: 3 trials in a row failed \(0, 1, 2\); trial [0-2]: odd", said)
-
-
-def test_arrays_are_mapped_by_all_trials(lab: Any) -> None:
-    """What is given to search() is one memory of all trials, which none can write to."""
-    lab.write("""
-import numpy as np
-import gpusched as gs
-
-class Tuner(gs.RandomSearch):
-    def run_trial(self, trial, x, y=None):
-        value = trial.hyperparameters.Float("a", 0, 1)
-        maps = [line for line in open("/proc/self/maps") if "gpusched-arguments" in line]
-        print("flags", maps[0].split()[1], x.flags.writeable, float(x.sum()), y.tolist())
-        return value
-
-tuner = Tuner(objective="loss", max_trials=2, seed=1, cpu_slots=2, project_name="search it")
-tuner.search(np.ones(1 << 18), y=np.arange(3))
-""")
-    code, said = lab.finish(command=python(lab))
-    assert code == 0, said
-    for trial in (0, 1):
-        assert "flags r--s False 262144.0 [0, 1, 2]" in lab.run.trial(trial).log.read_text()
-
-
-def test_what_cannot_travel_is_named(lab: Any) -> None:
-    """The error names the argument and shows load_data; nothing is begun."""
-    lab.write(HEAD + "\nimport threading\ntuner.search(threading.Lock())")
-    code, said = lab.finish(command=python(lab))
-    assert code == 1
-    assert "UsageError: argument 0 of search(): lock cannot be carried to the trials" in said
-    assert "def load_data()" in said

@@ -1,0 +1,177 @@
+"""From the user's code to a launcher that serves, in a process that has been made for it.
+
+Loads the user's code in a fork of itself. If that fork is still fit to be forked, it becomes the
+launcher; if the user's code has started something unforkable, it is thrown away, and another fork,
+with the framework alone, serves in its place. This process itself stays empty, and minds them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from gpusched.errors import GpuschedError
+from gpusched.launcher import guardian
+from gpusched.launcher.guardian import SchedulerGone, Verdict, say
+from gpusched.launcher.protocol import Load, Loaded, Refused, decode_request, encode
+from gpusched.launcher.source import (
+    Ahead,
+    Held,
+    UserCode,
+    Written,
+    blame,
+    details,
+    import_framework,
+    imports_keras,
+    take,
+)
+from gpusched.launcher.standby import wakes
+from gpusched.launcher.standby.forkable import unforkable
+from gpusched.system.kernel import adopt_orphans, end_children, outlive_parent
+
+if TYPE_CHECKING:
+    from gpusched.trial.task import Task
+
+
+def launch(sock: socket.socket, made: UserCode | None = None) -> int:
+    """Serves the scheduler at the other end of `sock`; returns this process's exit code.
+
+    `made` is what this process, a fork of a caller, has or comes to; None: the first message says what to load.
+    Raises GoOn in a trial's process that goes on with the caller's script.
+    """
+    wakes.before = None  # Here it is known what may start a runtime, and where.
+    guardian.detach_signals()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    adopt_orphans()
+    source = _first_message(sock)
+    code = Written(source) if made is None else Ahead(source.nth) if isinstance(made, Ahead) else made
+    try:
+        pid, verdict = guardian.in_fork(sock, lambda fd: _load(sock, source, code, fd))
+        if not verdict.serve:
+            os.waitpid(pid, 0)
+            end_children()
+            pid, _ = guardian.in_fork(sock, lambda fd: _serve_frame(sock, source, code, verdict, fd))
+    except SchedulerGone:
+        return 0
+    except guardian.Ended as ended:
+        message = f"loading the script ended its process ({ended.code}); see what it printed"
+        _refuse(sock, Refused(message=message))
+        return 1
+    sock.close()
+    if source.pickled_fd is not None:
+        os.close(source.pickled_fd)
+    return guardian.mind(pid)
+
+
+def _first_message(sock: socket.socket) -> Load:
+    buffer = b""
+    while not buffer.endswith(b"\n"):
+        block = sock.recv(1 << 16)
+        if not block:
+            raise SystemExit(0)
+        buffer += block
+    message = decode_request.decode(buffer)
+    assert isinstance(message, Load)
+    return message
+
+
+def _refuse(sock: socket.socket, refused: Refused) -> None:
+    """Says so, and waits for the other end to hang up: a line closed over unread requests loses its last words."""
+    with contextlib.suppress(OSError):  # Nobody is there to be told.
+        sock.sendall(encode(refused))
+        sock.shutdown(socket.SHUT_WR)
+        while sock.recv(1 << 16):
+            pass
+
+
+def _load(sock: socket.socket, source: Load, code: UserCode, verdict: int) -> None:
+    """In the fork: loads everything, tells the parent whether this process can serve, and serves."""
+    from gpusched.trial.task import settings
+
+    if isinstance(code, Ahead):
+        sock.sendall(encode(Loaded(settings=source.settings or {})))
+        _serve(sock, source, code, None, verdict)
+        return
+    doing = "importing Keras"
+    try:
+        if imports_keras(source) and source.mode != "spawn":
+            import_framework()
+        doing = "the script" if source.script is not None else "what search() was called with"
+        task = take(code)
+        doing = "load_data"
+        wanted = settings(task, source.options)
+        sock.sendall(encode(Loaded(settings=_plain(wanted))))
+        keras = wanted.keras
+        if source.mode == "spawn":
+            say(verdict, Verdict(serve=False, keras=keras))
+            return
+        if keras:
+            doing = "importing Keras"
+            import_framework()
+        doing = "load_data"
+        task.load()
+    except BaseException as error:
+        text = str(error) if isinstance(error, GpuschedError) else blame(doing, error)
+        refused = Refused(message=text, details=details(error))
+        say(verdict, Verdict(serve=True))
+        _refuse(sock, refused)
+        return
+    reason = unforkable()
+    if reason is not None and source.mode != "fork":
+        say(verdict, Verdict(serve=False, keras=keras, reason=reason))
+        return
+    _serve(sock, source, code, task, verdict)
+
+
+def _serve(sock: socket.socket, source: Load, code: UserCode, task: Task | None, verdict: int) -> None:
+    from gpusched.launcher.server import Server
+
+    _settle()
+    _become_launcher(verdict)
+    Server(sock, source, code, task, "fork").serve()
+
+
+def _serve_frame(sock: socket.socket, source: Load, code: UserCode, judged: Verdict, verdict: int) -> None:
+    """In the second fork: serves with the framework alone, or with nothing where every trial is to start anew."""
+    from gpusched.launcher.server import Server
+
+    notice = None
+    mode = source.mode
+    if mode != "spawn":
+        mode = "fork-framework"
+        if isinstance(code, Held):
+            notice = f"load_data cannot be shared by forking, {judged.reason}: each trial calls it anew"
+        else:
+            notice = (
+                f"the script cannot be shared by forking, {judged.reason}: "
+                "each trial loads it anew (moving that into build_model makes trials start faster)"
+            )
+        if judged.keras:
+            import_framework()
+        _settle()
+    _become_launcher(verdict)
+    Server(sock, source, code, None, mode, notice).serve()
+
+
+def _become_launcher(verdict: int) -> None:
+    outlive_parent()
+    say(verdict, Verdict(serve=True))
+
+
+def _plain(value: object) -> dict[str, object]:
+    import msgspec
+
+    plain: dict[str, object] = msgspec.to_builtins(value)
+    return plain
+
+
+def _settle() -> None:
+    """Loads what each trial would load otherwise, and leaves it to no collector: its pages stay shared after forks."""
+    import gpusched.trial.job  # noqa: F401
+
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,159 @@
+"""Copies of this process that wait to become launchers.
+
+A copy is a fork that does nothing but fork again when it is told to, so that a launcher that died can be replaced by
+another that is as fresh. It ends with the process it was made of; launchers that came of it do not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import socket
+import traceback
+from dataclasses import dataclass
+from typing import NoReturn
+
+from gpusched.trial.quiet import flush
+from gpusched.launcher.loading import launch
+from gpusched.launcher.source import GoOn, UserCode
+from gpusched.launcher.standby import wakes
+from gpusched.system.kernel import die_with
+from gpusched.system.marks import bear
+
+#: Signals whose handlers a caller may have set, for itself alone.
+_SIGNALS = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGCHLD,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+
+
+@dataclass(eq=False)
+class Copy:
+    """A copy, in the process that it was made of."""
+
+    pid: int
+    orders: socket.socket
+    maker: int
+
+    @classmethod
+    def make(cls, code: UserCode) -> Copy:
+        """Forks this process.
+
+        Raises OSError where that fails; GoOn, in forks of the copy's launchers, to go on from here in place of the
+        process that called this.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        maker = os.getpid()
+        flush()
+        try:
+            pid = os.fork()
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
+        if pid:
+            theirs.close()
+            return cls(pid, ours, maker)
+        try:
+            ours.close()
+            wakes.before = None
+            _wait(theirs, maker, code)
+        except GoOn:
+            raise
+        except BaseException:
+            traceback.print_exc()
+        os._exit(1)
+
+    @property
+    def usable(self) -> bool:
+        """Whether this process, and no fork of it, made the copy, and it is alive."""
+        if self.maker != os.getpid():
+            return False
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        except ChildProcessError:
+            return False
+
+    def launch(self, line: socket.socket, mark: str) -> tuple[int, int]:
+        """Has it fork a launcher that serves at `line`; returns pid and pidfd of the launcher's guardian.
+
+        Raises OSError where no process can be started.
+        """
+        socket.send_fds(self.orders, [mark.encode()], [line.fileno()])
+        said, fds, _, _ = socket.recv_fds(self.orders, 64, 1)
+        if not fds:
+            number = int(said) if said else errno.ESRCH  # It says why it could not fork, or is dead.
+            raise OSError(number, os.strerror(number))
+        return int(said), fds[0]
+
+    def close(self) -> None:
+        """Ends it; launchers that came of it live on."""
+        self.orders.close()
+        if self.maker == os.getpid():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self.pid, 0)
+
+
+def _wait(orders: socket.socket, maker: int, code: UserCode) -> NoReturn:
+    """In the copy: forks a guardian for each order, until the process that it was made of has ended."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the scheduler's to hear, and so is a lost terminal.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.set_wakeup_fd(-1)
+    die_with(maker)
+    while True:
+        mark, fds, _, _ = socket.recv_fds(orders, 256, 1)
+        if not mark or not fds:
+            os._exit(0)
+        _bury()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            orders.send(str(error.errno).encode())
+            os.close(fds[0])
+            continue
+        if pid == 0:
+            _guard(orders, fds[0], mark.decode(), code)
+        pidfd = os.pidfd_open(pid)
+        socket.send_fds(orders, [str(pid).encode()], [pidfd])
+        os.close(pidfd)
+        os.close(fds[0])
+
+
+def _bury() -> None:
+    """Guardians that have ended."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _guard(orders: socket.socket, line: int, mark: str, code: UserCode) -> NoReturn:
+    """In the fork of the copy: a launcher's guardian, to its end."""
+    status = 1
+    try:
+        orders.close()
+        os.setsid()
+        os.set_inheritable(line, False)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+        bear(mark)
+        status = launch(socket.socket(fileno=line), code)
+    except GoOn:
+        raise
+    except SystemExit:
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    flush()
+    os._exit(status)

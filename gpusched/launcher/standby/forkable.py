@@ -1,0 +1,89 @@
+"""Whether this process can be forked, so that the fork computes as it would.
+
+A started TensorFlow, JAX or CUDA runtime has threads and locks that a fork inherits half: it would hang, or see no GPU.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+#: Modules whose threads do nothing that a fork would wait for: they show, serve and record.
+_HARMLESS = ("tqdm", "ipykernel", "IPython", "debugpy", "pydevd", "werkzeug", "http.server", "socketserver", "tornado")
+#: GNU's OpenMP does not survive a fork once it has computed with several threads: the next parallel region hangs.
+_OPENMP = "libgomp"
+
+
+def unforkable() -> str | None:
+    """What in this process would not survive a fork; None where all is well."""
+    return _runtime() or _threads() or _pool() or _device()
+
+
+def _runtime() -> str | None:
+    if tensorflow_started():
+        return "it started TensorFlow's runtime"
+    bridge = sys.modules.get("jax._src.xla_bridge")
+    if bridge is not None and getattr(bridge, "_backends", None):
+        return "it started JAX's runtime"
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        return "it started torch's CUDA runtime"
+    return None
+
+
+def tensorflow_started() -> bool:
+    """Whether TensorFlow has looked at its devices or started its runtime."""
+    context = sys.modules.get("tensorflow.python.eager.context")
+    started = getattr(context, "_context", None)
+    return started is not None and bool(
+        getattr(started, "_initialized", False) or getattr(started, "_physical_devices", None) is not None
+    )
+
+
+def _threads() -> str | None:
+    current = (threading.main_thread(), threading.current_thread())
+    others = [thread for thread in threading.enumerate() if thread not in current and not _is_harmless(thread)]
+    return f"it started threads ({', '.join(thread.name for thread in others)})" if others else None
+
+
+def _is_harmless(thread: threading.Thread) -> bool:
+    # By its class, or by the function that it runs.
+    target = getattr(thread, "_target", None)
+    owner = getattr(target, "__self__", None)
+    origins = (type(thread).__module__, getattr(target, "__module__", None), type(owner).__module__)
+    return any(origin is not None and origin.split(".")[0] in _names() for origin in origins) or any(
+        origin in _HARMLESS for origin in origins
+    )
+
+
+def _names() -> set[str]:
+    return {name for name in _HARMLESS if "." not in name} | {"gpusched"}
+
+
+def _pool() -> str | None:
+    """Threads of OpenMP, which nothing names: those that are neither Python's nor of a BLAS that can be forked."""
+    if not _is_mapped(_OPENMP):
+        return None
+    from threadpoolctl import threadpool_info
+
+    blas = sum(each["num_threads"] - 1 for each in threadpool_info() if each["user_api"] == "blas")
+    if len(os.listdir("/proc/self/task")) > threading.active_count() + blas:
+        return "it computed with OpenMP's threads"
+    return None
+
+
+def _is_mapped(library: str) -> bool:
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
+        return any(library in line for line in maps)
+
+
+def _device() -> str | None:
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{fd}")
+        except OSError:
+            continue  # The listing's own descriptor is gone by now.
+        if target.startswith("/dev/nvidia"):
+            return f"it opened {target}"
+    return None

@@ -1,0 +1,103 @@
+"""The copy of a script's process that is made right before a framework's runtime ends that it can be forked.
+
+Its trials go on with the script from there, as the script's own process does, up to the search() that is meant. They
+come to all that search() is given there, generators, datasets and strategies included, without importing anything.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import NoReturn
+
+from gpusched.launcher.children import leave
+from gpusched.launcher.source import Ahead, GoOn
+from gpusched.launcher.standby import wakes
+from gpusched.launcher.standby.copies import Copy
+from gpusched.launcher.standby.forkable import unforkable
+from gpusched.system.origin import working_directory
+from gpusched.system.session import script
+from gpusched.trial import searching
+from gpusched.trial.task import Task
+
+#: "0": no copy is ever made.
+SWITCH = "GPUSCHED_STANDBY"
+
+_standby: Standby | None = None
+_kept: list[BaseException] = []
+_began_in = ""
+
+
+class Standby:
+    """The copy, and when it was made."""
+
+    def __init__(self, copy: Copy) -> None:
+        self.copy = copy
+        self._made = time.monotonic() - searching.seconds()
+
+    @property
+    def seconds(self) -> float:
+        """How long the script has taken from there to here, searches left out: what each trial takes at its start."""
+        return time.monotonic() - searching.seconds() - self._made
+
+
+def began_in() -> str:
+    """The working directory when gpusched was imported: a script that changes it would change it again."""
+    return _began_in
+
+
+def keep_ready() -> None:
+    """From now on a copy is made when a runtime starts."""
+    global _began_in
+    _began_in = working_directory()
+    if os.environ.get(SWITCH) != "0":
+        wakes.before = _make
+
+
+def ready() -> Standby | None:
+    """The copy that was made, where there is one that this process may use."""
+    return _standby if _standby is not None and _standby.copy.usable else None
+
+
+def _make() -> None:
+    global _standby
+    if threading.current_thread() is not threading.main_thread() or script() is None:
+        return  # In a trial, whoever runs the code of others must not go on with it.
+    if ready() is not None or unforkable() is not None:
+        return
+    try:
+        copy = Copy.make(Ahead())
+    except OSError:
+        return  # search() finds another way, and says what it costs.
+    except GoOn as going:
+        _go_on(going)
+        return
+    _standby = Standby(copy)
+
+
+def _go_on(going: GoOn) -> None:
+    """In a trial: the script goes on to its search(), and ends there."""
+    # Through its traceback the error keeps the launcher's objects, whose descriptors have been closed and may by now
+    # be the script's: nobody is to close them again.
+    _kept.append(going)
+
+    def arrive(task: Task) -> NoReturn:
+        atexit.unregister(ended)
+        leave(going.arrive(task))
+
+    def ended() -> NoReturn:
+        going.fail(RuntimeError(f"executed again, the script does not come to its search() number {going.nth}"))
+        leave(1)
+
+    def failed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> NoReturn:
+        sys.__excepthook__(kind, error, trace)
+        going.fail(error)
+        leave(1)
+
+    sys.excepthook = failed
+    atexit.register(ended)
+    searching.expect(going.nth, arrive)

@@ -1,0 +1,113 @@
+"""Where the launcher of a caller's search comes from: what search() was given has to reach the trials.
+
+Three ways, the cheapest that is possible: a fork of the caller, made now or right before a framework's runtime started
+in it; what search() was given, pickled; the script, executed again up to that search().
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from gpusched.errors import UsageError
+from gpusched.launcher.client import LauncherClient
+from gpusched.launcher.protocol import Load
+from gpusched.launcher.source import Held
+from gpusched.launcher.standby import standby
+from gpusched.launcher.standby.copies import Copy
+from gpusched.launcher.standby.forkable import unforkable
+from gpusched.launcher.transport import pack
+from gpusched.system.origin import Origin
+from gpusched.system.session import script
+from gpusched.trial import searching
+from gpusched.trial.task import Task, settings
+
+#: What each trial may take to come to its search(), where the launcher could have it pickled.
+_LONG_WAY_SECONDS = 4.0
+#: From here on it is worth a line.
+_NOTED_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class LaunchSource:
+    """`load` says what is searched; `copy` has it already, or comes to it."""
+
+    load: Load
+    copy: Copy | None = None
+    notice: str | None = None  #: what the way costs, for people
+
+    async def start(self, load: Load) -> LauncherClient:
+        """A launcher. Raises OSError where no process can be started."""
+        return await LauncherClient.start(load, self.copy)
+
+
+@contextmanager
+def launch_source(task: Task) -> Iterator[LaunchSource]:
+    """How the search of this process reaches its trials, for as long as it lasts.
+
+    Raises UsageError where it can in no way.
+    """
+    again = _script_again()
+    if task.asked.engine == "local":
+        if unforkable() is None:
+            copy = Copy.make(Held(task))
+            try:
+                yield LaunchSource(again or Load(), copy)
+            finally:
+                copy.close()
+            return
+        ready = standby.ready()
+        if ready is not None and again is not None and ready.seconds < _LONG_WAY_SECONDS:
+            yield _from_standby(task, ready, again)
+            return
+    else:
+        ready = None
+    try:
+        fd = _packed(task)
+    except UsageError:
+        if again is None:
+            raise
+        if ready is not None:
+            yield _from_standby(task, ready, again)
+        else:
+            yield LaunchSource(
+                again, notice="what search() was given cannot be pickled: trials execute the script again up to it"
+            )
+        return
+    try:
+        yield LaunchSource(Load(pickled_fd=fd, origin=Origin.here()))
+    finally:
+        os.close(fd)
+
+
+def _from_standby(task: Task, ready: standby.Standby, again: Load) -> LaunchSource:
+    notice = None
+    if ready.seconds > _NOTED_SECONDS:
+        notice = (
+            f"the script starts a framework before search(): each trial executes it again from there "
+            f"({ready.seconds:.1f} s each)"
+        )
+    wanted: dict[str, Any] = msgspec.to_builtins(settings(task))
+    return LaunchSource(msgspec.structs.replace(again, settings=wanted), ready.copy, notice)
+
+
+def _script_again() -> Load | None:
+    """The script of this process, up to the search() that it is at; None where it executes none."""
+    path = script()
+    if path is None:
+        return None
+    origin = Origin(folder=standby.began_in(), module=Origin.here().module)
+    return Load(script=str(path), argv=sys.argv[1:], nth=searching.called(), origin=origin)
+
+
+def _packed(task: Task) -> int:
+    named = {f"argument {i} of search()": value for i, value in enumerate(task.args)}
+    named |= {f"{name}= of search()": value for name, value in task.kwargs.items()}
+    value = {"tuner": task.tuner, "args": task.args, "kwargs": task.kwargs}
+    return pack(value, named)

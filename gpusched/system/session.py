@@ -1,0 +1,23 @@
+"""What kind of session this process is: one script, or something that runs the code of others piece by piece."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+
+def script() -> Path | None:
+    """The script that this process executes from its first line to its last; None in a notebook or a test runner."""
+    main = sys.modules.get("__main__")
+    file = getattr(main, "__file__", None)
+    if file is None or sys.flags.interactive or _in_notebook() or "pytest" in sys.modules:
+        return None
+    path = Path(os.path.abspath(file))
+    return path if path.is_file() and path.parent.name != "unittest" else None
+
+
+def _in_notebook() -> bool:
+    # Keras imports IPython whether one runs or not.
+    ask = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return ask is not None and ask() is not None

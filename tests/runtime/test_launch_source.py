@@ -1,0 +1,221 @@
+"""What search() is given reaches the trials by a fork of the caller, by value, or by executing the script again."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+HEAD = """
+import os, sys, threading, time
+import numpy as np
+import gpusched as gs
+
+def note(line):
+    with open("ledger", "a") as file:
+        file.write(line + "\\n")
+
+class Tuner(gs.RandomSearch):
+    def run_trial(self, trial, given):
+        value = trial.hyperparameters.Float("a", 0, 1)
+        if trial.trial_id != "probe":
+            note(f"trial {self.project_name} {next(iter(given))}")
+        return value
+
+def tuner(name="search it"):
+    return Tuner(objective="loss", max_trials=2, seed=1, cpu_slots=2, project_name=name)
+
+def numbers():
+    yield from (3, 4)
+
+def busy():
+    threading.Thread(target=time.sleep, args=(600,), daemon=True, name="busy").start()
+"""
+#: A framework of which only the moment is real at which its runtime starts.
+FRAMEWORK = """
+class Context:
+    def __init__(self):
+        self._initialized, self._physical_devices = False, None
+    def ensure_initialized(self):
+        self._initialized = True
+_context = Context()
+def start():
+    _context.ensure_initialized()
+"""
+
+
+def python(lab: Any, *words: str) -> list[str]:
+    return [sys.executable, str(lab.script), *words]
+
+
+def ledger(lab: Any) -> list[str]:
+    return (lab.folder / "ledger").read_text().splitlines()
+
+
+def framework(lab: Any) -> None:
+    folder = lab.folder / "tensorflow" / "python" / "eager"
+    folder.mkdir(parents=True)
+    for package in (folder, folder.parent, folder.parent.parent):
+        (package / "__init__.py").touch()
+    (folder / "context.py").write_text(FRAMEWORK)
+
+
+def test_anything_travels_by_fork(lab: Any) -> None:
+    """A generator needs no pickling, and what stands behind search() happens once."""
+    lab.write(HEAD + "\nnote('before')\ntuner().search(numbers())\nnote('behind')\n")
+    code, said = lab.finish(command=python(lab))
+    assert code == 0, said
+    assert sorted(ledger(lab)) == ["before", "behind", "trial search it 3", "trial search it 3"]
+    assert "each trial" not in said
+    assert lab.processes() == []
+
+
+def test_arrays_travel_by_value(lab: Any) -> None:
+    """Where the caller cannot be forked, what it gave is one memory of all trials, which none can write to."""
+    lab.write("""
+import threading, time
+import numpy as np
+import gpusched as gs
+
+class Tuner(gs.RandomSearch):
+    def run_trial(self, trial, x, y=None):
+        value = trial.hyperparameters.Float("a", 0, 1)
+        maps = [line for line in open("/proc/self/maps") if "gpusched-arguments" in line]
+        print("flags", maps[0].split()[1], x.flags.writeable, float(x.sum()), y.tolist())
+        return value
+
+if __name__ == "__main__":
+    threading.Thread(target=time.sleep, args=(600,), daemon=True, name="busy").start()
+    tuner = Tuner(objective="loss", max_trials=2, seed=1, cpu_slots=2, project_name="search it")
+    tuner.search(np.ones(1 << 18), y=np.arange(3))
+""")
+    code, said = lab.finish(command=python(lab))
+    assert code == 0, said
+    for trial in (0, 1):
+        assert "flags r--s False 262144.0 [0, 1, 2]" in lab.run.trial(trial).log.read_text()
+
+
+def test_the_script_is_executed_again(lab: Any) -> None:
+    """Where a caller cannot be forked and what it gave cannot be pickled, each trial's script comes to it again."""
+    lab.write(HEAD + "\nnote('before ' + sys.argv[1])\nbusy()\ntuner().search(numbers())\nnote('behind')\n")
+    code, said = lab.finish(command=python(lab, "word"))
+    assert code == 0, said
+    assert ledger(lab).count("behind") == 1
+    assert ledger(lab).count("trial search it 3") == 2
+    assert set(ledger(lab)) == {"before word", "behind", "trial search it 3"}
+    assert "trials execute the script again" in said
+    assert lab.processes() == []
+
+
+def test_a_later_search_of_a_script_that_is_executed_again(lab: Any) -> None:
+    """The searches before it are not run again: their results are there."""
+    lab.write(
+        HEAD
+        + """
+for name in ("one", "two"):
+    this = tuner(name)
+    this.search(numbers())
+    note(f"best {name} {len(this.get_best_trials(2))}")
+    if name == "one" and "gpusched.runtime" in sys.modules:
+        busy()
+"""
+    )
+    code, said = lab.finish(command=python(lab))
+    assert code == 0, said
+    assert ledger(lab).count("trial one 3") == 2
+    assert ledger(lab).count("trial two 3") == 2
+    assert ledger(lab).count("best two 2") == 1
+    assert "best one 0" not in ledger(lab)
+
+
+def test_a_copy_is_made_before_a_runtime_starts(lab: Any) -> None:
+    """Trials go on with the script from there: nothing before it is executed again."""
+    framework(lab)
+    lab.write(
+        HEAD
+        + """
+note("before")
+from tensorflow.python.eager import context
+context.start()
+note("after")
+given = numbers()
+for name in ("one", "two"):
+    tuner(name).search(given if name == "one" else numbers())
+    note("behind " + name)
+"""
+    )
+    code, said = lab.finish(command=python(lab))
+    assert code == 0, said
+    found = ledger(lab)
+    assert [found.count(line) for line in ("before", "trial one 3", "trial two 3")] == [1, 2, 2]
+    assert found.count("behind two") == 1
+    assert lab.processes() == []
+
+
+def test_a_script_that_fails_on_its_way_fails_the_trial(lab: Any) -> None:
+    """The trial says what was raised, and where."""
+    framework(lab)
+    lab.write(
+        HEAD
+        + """
+from tensorflow.python.eager import context
+caller = os.getpid()
+context.start()
+if os.getpid() != caller:
+    raise ValueError("only in a trial")
+tuner().search(numbers())
+"""
+    )
+    code, said = lab.finish(command=python(lab))
+    assert code == 1, said
+    assert "ValueError: only in a trial" in said
+    assert lab.processes() == []
+
+
+@pytest.mark.parametrize("words", ["sys.exit(0)", "pass"])
+def test_a_script_that_ends_on_its_way_fails_the_trial(lab: Any, words: str) -> None:
+    """It does not pass for a trained trial."""
+    framework(lab)
+    lab.write(
+        HEAD
+        + f"""
+from tensorflow.python.eager import context
+caller = os.getpid()
+context.start()
+if os.getpid() == caller:
+    tuner().search(numbers())
+{words}
+"""
+    )
+    code, said = lab.finish(command=python(lab))
+    assert code == 1, said
+    assert "does not come to its search() number 1" in said
+
+
+def test_a_killed_launcher_is_replaced(lab: Any, until: Callable[..., Any]) -> None:
+    """Another comes of the same copy of the caller."""
+    hold = """while os.path.exists("hold"):
+                time.sleep(0.002)
+            note(f"""
+    lab.write(HEAD.replace("note(f", hold) + "\ntuner().search(numbers())\nnote('behind')\n")
+    lab.hold()
+    process = lab.start(command=python(lab))
+    until("two trials", lambda: len(lab.trial_pids()) == 2)
+    first = lab.launchers()
+    lab.kill([*first, *lab.trial_pids()])
+    until("another launcher", lambda: lab.launchers() not in ([], first))
+    lab.let_go()
+    assert process.wait(60) == 0, lab.said
+    assert ledger(lab).count("behind") == 1
+    assert lab.processes() == []
+
+
+def test_what_a_prompt_cannot_give_is_named(lab: Any) -> None:
+    """No script stands behind it: the error names the argument and shows load_data; nothing is begun."""
+    lab.write("")
+    code, said = lab.finish(command=[sys.executable, "-c", HEAD + "\nbusy()\ntuner().search(threading.Lock())"])
+    assert code == 1
+    assert "argument 0 of search(): lock cannot be carried to the trials" in said
+    assert "def load_data()" in said
