@@ -16,6 +16,7 @@ from gpusched.engines.simulated import simulate
 from gpusched.hypermodel import HyperModel
 from gpusched.hyperparameters import HyperParameters
 from gpusched.keras_tuner import paths
+from gpusched.launcher.standby import wakes
 from gpusched.objective import Objective
 from gpusched.tuners import ASHA, BayesianOptimization, GridSearch, Hyperband, RandomSearch, Tuner
 
@@ -34,15 +35,8 @@ __all__ = [
 ]
 
 paths.install()
+wakes.keep_ready()  # Now: a script may start a framework's runtime as soon as it has imported this.
 
 
 def __getattr__(name: str) -> Any:
     return paths.lookup("", name)
-
-
-# Now: a script may start a framework's runtime as soon as it has imported this.
-from gpusched.launcher.standby import standby, wakes
-
-standby.keep_ready()
-wakes.watch()
-del standby, wakes

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from gpusched.errors import GpuschedError
 from gpusched.launcher.protocol import Found, Load, Refused, Reply, decode_request, encode
 from gpusched.launcher.source import Ahead, GoOn, UserCode, blame, details, load_task, take
+from gpusched.launcher.standby import wakes
 from gpusched.system.kernel import adopt_orphans, die_with
 from gpusched.trial.quiet import flush, quiet_unless_it_fails
 
@@ -62,6 +63,8 @@ def by_fork(task: Task | None, code: UserCode, inherited: Iterable[int]) -> Disc
         die_with(parent)
         os.setsid()
         adopt_orphans()
+        wakes.before = None
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
         for fd in (*inherited, read):
             os.close(fd)
         if isinstance(code, Ahead):

@@ -24,7 +24,7 @@ from gpusched.launcher.standby.copies import Copy
 from gpusched.launcher.standby.forkable import unforkable
 from gpusched.launcher.transport import pack
 from gpusched.system.origin import Origin
-from gpusched.system.session import script
+from gpusched.system.session import BEGAN_IN, script
 from gpusched.trial import searching
 from gpusched.trial.task import Task, settings
 
@@ -58,13 +58,13 @@ def launch_source(task: Task) -> Iterator[LaunchSource]:
         if unforkable() is None:
             copy = Copy.make(Held(task))
             try:
-                yield LaunchSource(again or Load(), copy)
+                yield LaunchSource(_knowing(again or Load(), task), copy)
             finally:
                 copy.close()
             return
         ready = standby.ready()
         if ready is not None and again is not None and ready.seconds < _LONG_WAY_SECONDS:
-            yield _from_standby(task, ready, again)
+            yield _from_standby(task, ready, _knowing(again, task))
             return
     else:
         ready = None
@@ -97,12 +97,18 @@ def _from_standby(task: Task, ready: standby.Standby, again: Load) -> LaunchSour
     return LaunchSource(msgspec.structs.replace(again, settings=wanted), ready.copy, notice)
 
 
+def _knowing(load: Load, task: Task) -> Load:
+    """What the tuner's space is, where that has been found already and no argument of search() adds to it."""
+    space = task.tuner.known_space()
+    return load if space is None else msgspec.structs.replace(load, space=space.get_config())
+
+
 def _script_again() -> Load | None:
     """The script of this process, up to the search() that it is at; None where it executes none."""
     path = script()
     if path is None:
         return None
-    origin = Origin(folder=standby.began_in(), module=Origin.here().module)
+    origin = Origin(folder=BEGAN_IN, module=Origin.here().module)
     return Load(script=str(path), argv=sys.argv[1:], nth=searching.called(), origin=origin)
 
 

@@ -6,6 +6,11 @@ import os
 import sys
 from pathlib import Path
 
+from gpusched.system.origin import working_directory
+
+#: The working directory when gpusched was imported: a script that is executed again begins there.
+BEGAN_IN = working_directory()
+
 
 def script() -> Path | None:
     """The script that this process executes from its first line to its last; None in a notebook or a test runner."""

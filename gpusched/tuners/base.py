@@ -228,6 +228,12 @@ class Tuner:
             self._found = discover(self)
         return self._found
 
+    def known_space(self) -> HyperParameters | None:
+        """The space where it has been found, and `build` alone makes it."""
+        hypermodel = self.asked.hypermodel
+        own = hypermodel is None or hypermodel.own_fit or not getattr(type(self).run_trial, "standard", False)
+        return None if own else self._found
+
     @property
     def remaining_trials(self) -> int | None:
         """Trials that were not started yet; None where nobody says how many there are."""

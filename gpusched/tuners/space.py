@@ -1,51 +1,49 @@
-"""The space of a tuner that has not searched yet, found by a launcher: in the caller's process nothing happens."""
+"""The space of a tuner that has not searched yet: found in a fork of this process, so that nothing happens here.
+
+Where this process cannot be forked, a framework's runtime has started in it anyway, and a model may be built here too.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import os
-import tempfile
-import threading
-from pathlib import Path
+import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from gpusched.errors import GpuschedError, UsageError
 from gpusched.hyperparameters import HyperParameters
-from gpusched.launcher.client import LauncherClient
-from gpusched.launcher.protocol import Load
-from gpusched.launcher.transport import pack
-from gpusched.storage.rundir import RunDir
-from gpusched.system.origin import Origin
+from gpusched.launcher import discovery
+from gpusched.launcher.protocol import Found, Refused, decode_reply
+from gpusched.launcher.source import Held
+from gpusched.launcher.standby.forkable import unforkable
+from gpusched.trial.task import Task
 
 
 def discover(tuner: Any) -> HyperParameters:
-    """The space of `tuner`. Works beside a running loop. Raises UsageError as a search would."""
-    found: list[HyperParameters] = []
-    failed: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            found.append(asyncio.run(_ask(tuner)))
-        except BaseException as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=work, name="gpusched")
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
-    return found[0]
+    """The space of `tuner`. Raises UsageError as a search would."""
+    task = Task(tuner)
+    reply = _in_fork(task) if unforkable() is None else _here(task)
+    if isinstance(reply, Refused):
+        raise UsageError(reply.message)
+    if not isinstance(reply, Found):
+        raise GpuschedError("the process that looked for the hyperparameters has ended; see what it printed")
+    return HyperParameters.from_config(reply.space)
 
 
-async def _ask(tuner: Any) -> HyperParameters:
-    fd = pack({"tuner": tuner, "args": (), "kwargs": {}}, {"the tuner": tuner})
-    try:
-        launcher = await LauncherClient.start(Load(pickled_fd=fd, origin=Origin.here()))
-        try:
-            await launcher.loaded()
-            with tempfile.TemporaryDirectory(prefix="gpusched-space-") as folder:
-                await launcher.begin(RunDir(Path(folder)))
-                return HyperParameters.from_config((await launcher.discover()).space)
-        finally:
-            await launcher.close()
-    finally:
-        os.close(fd)
+def _in_fork(task: Task) -> Any:
+    looking = discovery.by_fork(task, Held(task), ())
+    with open(looking.pipe, "rb") as pipe:
+        said = pipe.read()
+    os.waitpid(looking.pid, 0)
+    return decode_reply.decode(said) if said.endswith(b"\n") else None
+
+
+def _here(task: Task) -> Any:
+    with _on_the_cpu():
+        return discovery.find(lambda: task)
+
+
+def _on_the_cpu() -> AbstractContextManager[Any]:
+    """A model that is built for its hyperparameters alone takes no memory of a GPU."""
+    keras = sys.modules.get("keras")
+    return nullcontext() if keras is None else keras.device("cpu")

@@ -7,7 +7,6 @@ come to all that search() is given there, generators, datasets and strategies in
 from __future__ import annotations
 
 import atexit
-import os
 import sys
 import threading
 import time
@@ -16,20 +15,14 @@ from typing import NoReturn
 
 from gpusched.launcher.children import leave
 from gpusched.launcher.source import Ahead, GoOn
-from gpusched.launcher.standby import wakes
 from gpusched.launcher.standby.copies import Copy
 from gpusched.launcher.standby.forkable import unforkable
-from gpusched.system.origin import working_directory
 from gpusched.system.session import script
 from gpusched.trial import searching
 from gpusched.trial.task import Task
 
-#: "0": no copy is ever made.
-SWITCH = "GPUSCHED_STANDBY"
-
 _standby: Standby | None = None
 _kept: list[BaseException] = []
-_began_in = ""
 
 
 class Standby:
@@ -45,25 +38,13 @@ class Standby:
         return time.monotonic() - searching.seconds() - self._made
 
 
-def began_in() -> str:
-    """The working directory when gpusched was imported: a script that changes it would change it again."""
-    return _began_in
-
-
-def keep_ready() -> None:
-    """From now on a copy is made when a runtime starts."""
-    global _began_in
-    _began_in = working_directory()
-    if os.environ.get(SWITCH) != "0":
-        wakes.before = _make
-
-
 def ready() -> Standby | None:
     """The copy that was made, where there is one that this process may use."""
     return _standby if _standby is not None and _standby.copy.usable else None
 
 
-def _make() -> None:
+def make() -> None:
+    """Makes the copy, where this process executes a script and can still be forked."""
     global _standby
     if threading.current_thread() is not threading.main_thread() or script() is None:
         return  # In a trial, whoever runs the code of others must not go on with it.

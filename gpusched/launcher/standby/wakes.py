@@ -8,18 +8,37 @@ from __future__ import annotations
 
 import functools
 import importlib.machinery
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+#: "0": no copy is ever made.
+SWITCH = "GPUSCHED_STANDBY"
+
 #: Called right before a runtime starts; None: nobody minds.
 before: Callable[[], None] | None = None
 _calling = False
 
 
-def watch() -> None:
+def keep_ready() -> None:
+    """From now on a copy of this process is made right before a framework's runtime starts in it."""
+    global before
+    if os.environ.get(SWITCH) != "0":
+        before = _copy
+        _watch()
+
+
+def _copy() -> None:
+    # Imported now: few scripts need it, and all import gpusched.
+    from gpusched.launcher.standby import standby
+
+    standby.make()
+
+
+def _watch() -> None:
     """Watches the frameworks that are loaded, and those that will be."""
     if any(isinstance(finder, _Finder) for finder in sys.meta_path):
         return
