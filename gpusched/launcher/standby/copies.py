@@ -15,12 +15,12 @@ import traceback
 from dataclasses import dataclass
 from typing import NoReturn
 
-from gpusched.trial.quiet import flush
 from gpusched.launcher.loading import launch
 from gpusched.launcher.source import GoOn, UserCode
 from gpusched.launcher.standby import wakes
 from gpusched.system.kernel import die_with
 from gpusched.system.marks import bear
+from gpusched.trial.quiet import flush
 
 #: Signals whose handlers a caller may have set, for itself alone.
 _SIGNALS = (
