@@ -18,6 +18,7 @@ from gpusched.hyperparameters import HyperParameters
 from gpusched.keras_tuner import paths
 from gpusched.launcher.standby import wakes
 from gpusched.objective import Objective
+from gpusched.system.growth import ask_for_growth
 from gpusched.tuners import ASHA, BayesianOptimization, GridSearch, Hyperband, RandomSearch, Tuner
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
 
 paths.install()
 wakes.keep_ready()  # Now: a script may start a framework's runtime as soon as it has imported this.
+ask_for_growth()
 
 
 def __getattr__(name: str) -> Any:

@@ -19,7 +19,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     """A process that holds memory on a GPU, as the driver names it."""
 
     pid: int
-    kind: Literal["compute", "graphics"]
+    kind: Literal["compute", "graphics", "caller"]  #: "caller": the process that searches, and is no trial
     used_bytes: int | None = None
     name: str | None = None  #: None where the process is another container's, or gone
     user: str | None = None

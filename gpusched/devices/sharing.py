@@ -129,5 +129,5 @@ class Sharing:
 
 def _room(gpu: Gpu) -> int:
     """Bytes that trials may fill together."""
-    graphics = sum(process.used_bytes or 0 for process in gpu.processes if process.kind == "graphics")
-    return max(0, int(((gpu.total_bytes or 0) - graphics) * FILL))
+    others = sum(process.used_bytes or 0 for process in gpu.processes if process.kind != "compute")
+    return max(0, int(((gpu.total_bytes or 0) - others) * FILL))

@@ -27,6 +27,7 @@ from gpusched.launcher.protocol import Load
 from gpusched.runtime.begin import resume
 from gpusched.runtime.begin.narrow import Narrowing
 from gpusched.runtime.control import serve_control
+from gpusched.runtime.machine.caller import this_process
 from gpusched.runtime.machine.driver import Driver
 from gpusched.runtime.machine.layout import Layout
 from gpusched.runtime.machine.pool import Pool
@@ -139,7 +140,7 @@ class Session:
                 self._cluster = Cluster(self._options.get("address"))
                 await self._cluster.join()
             else:
-                Layout(machine, settings, Sharing(settings.per_gpu)).lay()
+                Layout(machine, settings, Sharing(settings.per_gpu), this_process()).lay()
             run = named(settings, self._options)
             fresh = bool(self._options.get("fresh") or settings.overwrite)
             narrowing = Narrowing(run, anew=fresh) if self._options.get("narrow") else None
@@ -235,7 +236,7 @@ class Session:
             token = f"{run.record.created} {settings.script_digest}"
             await self._cluster.begin(run.dir.path, token, self._source)
             return Pool(self._cluster, settings)
-        layout = Layout(machine, settings, sharing)
+        layout = Layout(machine, settings, sharing, this_process())
         pids = [trial.pid for trial in run.search.running if trial.pid is not None]
         layout.judge(machine.gpus, own_gpus(machine.gpus, pids), first=True)
         return layout

@@ -15,6 +15,7 @@ from gpusched.devices import BusyPolicy, Gpu, Inventory, Slot, cpu, place, usabl
 from gpusched.devices.sharing import Sharing
 from gpusched.devices.visible import select
 from gpusched.errors import UsageError
+from gpusched.runtime.machine.caller import NOBODY, Caller, filled
 from gpusched.trial.settings import Settings
 
 
@@ -40,11 +41,15 @@ class Laid(NamedTuple):
 
 
 class Layout:
-    """What is wished, what has been found, and the slots that follow."""
+    """What is wished, what has been found, and the slots that follow.
 
-    def __init__(self, machine: Inventory, settings: Settings, sharing: Sharing) -> None:
+    Raises UsageError for what cannot be, and where the caller itself fills every GPU that is asked for.
+    """
+
+    def __init__(self, machine: Inventory, settings: Settings, sharing: Sharing, caller: Caller = NOBODY) -> None:
         self.sharing = sharing
-        self._machine = machine
+        self._caller = caller
+        machine = self._machine = replace(machine, gpus=tuple(map(caller.marked, machine.gpus)))
         self._wanted = settings.gpus
         self._per_trial, self._cpu_slots = settings.gpus_per_trial, settings.cpu_slots
         self._policy = cast(BusyPolicy, settings.busy)
@@ -53,6 +58,9 @@ class Layout:
         self.busy: dict[str, str] = {}  #: GPUs that others compute on, by UUID, with the reason for people
         self.fresh: set[str] = set()  #: chosen since the last look
         self.lost: dict[str, str] = {}  #: broken ones
+        full = [f"{held} of gpu {gpu.label}" for gpu in self.gpus if (held := filled(gpu))]
+        if full and len(full) == len(self.gpus):
+            raise UsageError(f"{' and '.join(full)}, {caller.way_out()}")
 
     def judge(self, found: Iterable[Gpu], own_pids: Collection[int], *, first: bool = False) -> bool:
         """Takes in a look at GPUs; returns whether others' use of them has changed.
@@ -60,14 +68,14 @@ class Layout:
         Under "skip" only the first look at a GPU counts: who comes later comes to where our trials are. Raises
         UsageError where then no GPU is left.
         """
-        if self._policy == "share":
-            return False
         before = dict(self.busy)
         asked = {gpu.uuid for gpu in self.gpus if first or self._policy == "wait" or gpu.uuid in self.fresh}
-        fresh = {gpu.uuid: gpu for gpu in found if gpu.uuid in asked}
+        fresh = {gpu.uuid: self._caller.marked(gpu) for gpu in found if gpu.uuid in asked}
         self.fresh -= fresh.keys()
         for uuid, gpu in fresh.items():
-            reason = usable(replace(gpu, refused=None), own_pids, self._policy)
+            held = filled(gpu)
+            reason = held and f"{held} of it, {self._caller.way_out()}"
+            reason = reason or usable(replace(gpu, refused=None), own_pids, self._policy)
             if reason is None:
                 self.busy.pop(uuid, None)
             else:

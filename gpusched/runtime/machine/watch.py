@@ -265,7 +265,7 @@ class Watch:
                 self._scheduler.relay()
 
     def _foreign(self, uuid: str, pid: int) -> bool:
-        if self._owner(pid) is not None or self._is_past(pid):
+        if pid == os.getpid() or self._owner(pid) is not None or self._is_past(pid):
             return False
         if is_mps(_name(pid)):
             return False
