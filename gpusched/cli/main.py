@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("search.run", "Start a search, or carry on where it stopped."),
     "attach": ("search.attach", "Show a running search live again."),
     "plan": ("search.plan", "What a search will do, without training."),
+    "import-keras-tuner": ("search.import_keras_tuner", "Make a run of a Keras Tuner project's finished trials."),
     "devices": ("look.devices", "Every GPU and CPU slot, and why one is not used."),
     "status": ("look.status", "Trials, rungs, devices, best so far, time left."),
     "logs": ("look.logs", "What trials print."),

@@ -36,8 +36,9 @@ def build_oracle(record: SearchRecord) -> Oracle:
     space = HyperParameters.from_config(record.space)
     one_or_more: Any = objectives if len(objectives) > 1 else objectives[0]
     oracle = kind(space, one_or_more, seed=record.seed, **record.arguments)
-    if record.narrowed is not None:
-        oracle.warm_start([(trial.values, trial.scores) for trial in record.narrowed.older])
+    for known in (record.narrowed, record.imported):
+        if known is not None and known.older:
+            oracle.warm_start([(trial.values, trial.scores) for trial in known.older])
     return oracle
 
 

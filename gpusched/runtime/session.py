@@ -24,7 +24,7 @@ from gpusched.engines.ray.engine import RayEngine
 from gpusched.errors import UsageError
 from gpusched.launcher.client import LauncherClient
 from gpusched.launcher.protocol import Load
-from gpusched.runtime.begin import resume
+from gpusched.runtime.begin import known, resume
 from gpusched.runtime.begin.narrow import Narrowing
 from gpusched.runtime.control import serve_control
 from gpusched.runtime.machine.caller import this_process
@@ -155,11 +155,11 @@ class Session:
             space = (await launcher.discover()).space
             if narrowing is not None:
                 space = narrowing.space(space)
-            warnings = []
             if run.exists():
                 warnings = resume.carry_on(run, settings, space)
             else:
-                resume.begin(run, settings, space, None if narrowing is None else narrowing.record)
+                narrowed = None if narrowing is None else narrowing.record
+                warnings = known.begin(run, settings, space, narrowed, fresh=fresh)
             # From here on a command that names no run means this one: it has a search.json.
             remember(run)
             self._view.started(run)

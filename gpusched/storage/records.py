@@ -85,6 +85,14 @@ class Narrowed(msgspec.Struct, frozen=True, kw_only=True):
     older: list[Older] = []  #: its trials that have these values, best first
 
 
+class Imported(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Results that came from elsewhere before the search began."""
+
+    project: str  #: the folder of a Keras Tuner project
+    trials: int = 0  #: so many stand at the journal's beginning; their values were not drawn here
+    older: list[Older] = []  #: those that the algorithm learned from instead
+
+
 class SearchRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """search.json: what was asked. Written once at the start; a resumed search is held against it."""
 
@@ -101,3 +109,4 @@ class SearchRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     versions: dict[str, str] = {}
     created: float = 0.0  #: seconds since the epoch (wall clock)
     narrowed: Narrowed | None = None
+    imported: Imported | None = None

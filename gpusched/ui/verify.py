@@ -62,9 +62,13 @@ def _decisions(run: Run, verdict: Verdict) -> None:
     search = Search(build_oracle(run.record), msgspec.convert(run.record.policy, Policy))
     redraw = run.record.arguments.get("sampler", "random") == "random" and run.record.algorithm != "bayesian"
     lines = JournalReader(run.dir.journal).read()
+    launches = [line for line in lines if isinstance(line, Launch)]
     if not redraw:
         # A model's draws depend on its library's version: what was drawn is taken from the journal.
-        search.oracle.known |= {line.trial: line.values for line in lines if isinstance(line, Launch)}
+        search.oracle.known |= {launch.trial: launch.values for launch in launches}
+    elif run.record.imported is not None:
+        first = range(run.record.imported.trials)
+        search.oracle.known |= {launch.trial: launch.values for launch in launches if launch.trial in first}
     expected: list[AnyCommand] = []
     for number, line in enumerate(lines, 1):
         if isinstance(line, Event):

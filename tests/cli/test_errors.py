@@ -27,6 +27,7 @@ import pytest
         (["run", "x.py", "--algorithm", "magic"], "'magic' is not one of"),
         (["status", "nowhere"], "nowhere: not a run directory"),
         (["logs", "nowhere", "1"], "nowhere: not a run directory"),
+        (["import-keras-tuner", "."], ".: not a Keras Tuner project"),
         (["logs", "a", "b"], "one RUN at a time, not a, b"),
     ],
 )

@@ -16,7 +16,7 @@ import msgspec
 from gpusched.errors import UsageError
 from gpusched.hyperparameters import HyperParameters
 from gpusched.runtime.scheduler import versions
-from gpusched.storage.records import Narrowed, SearchRecord
+from gpusched.storage.records import Imported, Narrowed, SearchRecord
 from gpusched.storage.rundir import RunDir, as_json, write_whole
 from gpusched.trial.settings import Settings
 
@@ -25,7 +25,9 @@ _WAY_OUT = "--fresh starts anew and keeps the old run aside"
 _BUDGETS = {"max_trials"}
 
 
-def record_of(settings: Settings, space: dict[str, Any], narrowed: Narrowed | None = None) -> SearchRecord:
+def record_of(
+    settings: Settings, space: dict[str, Any], narrowed: Narrowed | None = None, imported: Imported | None = None
+) -> SearchRecord:
     """The search.json of a new search. Without a seed one is drawn, and kept."""
     return SearchRecord(
         algorithm=settings.algorithm,
@@ -43,14 +45,21 @@ def record_of(settings: Settings, space: dict[str, Any], narrowed: Narrowed | No
         versions=dict(versions(("gpusched", "keras", "tensorflow", "jax", "torch", "numpy"))),
         created=time.time(),
         narrowed=narrowed,
+        imported=imported,
     )
 
 
-def begin(run: RunDir, settings: Settings, space: dict[str, Any], narrowed: Narrowed | None = None) -> None:
+def begin(
+    run: RunDir,
+    settings: Settings,
+    space: dict[str, Any],
+    narrowed: Narrowed | None = None,
+    imported: Imported | None = None,
+) -> None:
     """Writes search.json. Raises UsageError where the folder does not take it."""
     try:
         run.trials.mkdir(parents=True, exist_ok=True)
-        write_whole(run.search, as_json(record_of(settings, space, narrowed)))
+        write_whole(run.search, as_json(record_of(settings, space, narrowed, imported)))
     except OSError as error:
         raise UsageError(f"{run.path}: cannot be written ({error.strerror}); choose another --run") from None
 
