@@ -63,9 +63,12 @@ class Trial:
         print(f"Trial {self.trial_id} summary\nHyperparameters:", file=out)
         self.display_hyperparameters(out)
         if self.score is not None:
-            print(f"Score: {self.score}", file=out)
+            print(f"Score: {self._score_words()}", file=out)
         if self.message is not None:
             print(self.message, file=out)
+
+    def _score_words(self) -> str:
+        return str(self.score)
 
     def display_hyperparameters(self, file: TextIO | None = None) -> None:
         """Prints the values."""

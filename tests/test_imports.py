@@ -23,6 +23,7 @@ ORDER = [
     "core",
     "storage",
     "hypermodel",
+    "applications",
     "devices",
     "system",
     "trial",
@@ -44,7 +45,7 @@ HEAVY = {"keras", "tensorflow", "jax", "torch", "pynvml", "textual", "ray", "plo
 
 #: Classes derived from Keras's, imported by a trial once Keras is; and (ui/top) a full-screen view that is nothing
 #: without its library, imported by its command alone.
-LOADED_WHEN_NEEDED = {"trial/fitting/hooks.py", "trial/fitting/recorder.py"}
+LOADED_WHEN_NEEDED = {"applications/layers.py", "trial/fitting/hooks.py", "trial/fitting/recorder.py"}
 
 
 def modules() -> list[Path]:

@@ -20,6 +20,10 @@ HOMES = {
     "Fixed": "gpusched.hyperparameters",
     "Float": "gpusched.hyperparameters",
     "GridSearch": "gpusched.tuners",
+    "HyperEfficientNet": "gpusched.applications",
+    "HyperImageAugment": "gpusched.applications",
+    "HyperResNet": "gpusched.applications",
+    "HyperXception": "gpusched.applications",
     "HyperModel": "gpusched.hypermodel",
     "HyperParameter": "gpusched.hyperparameters",
     "HyperParameters": "gpusched.hyperparameters",
@@ -56,6 +60,11 @@ TOP = f"HyperModel HyperParameter HyperParameters Objective {_TUNERS}".split()
 PATHS = {
     path: names.split()
     for path, names in {
+        "applications": "HyperEfficientNet HyperImageAugment HyperResNet HyperXception",
+        "applications.augment": "HyperImageAugment",
+        "applications.efficientnet": "HyperEfficientNet",
+        "applications.resnet": "HyperResNet",
+        "applications.xception": "HyperXception",
         "engine": "",
         "engine.base_tuner": "",
         "engine.conditions": "Parent deserialize serialize",

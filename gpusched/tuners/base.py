@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from gpusched.errors import UsageError
 from gpusched.hypermodel import HyperModel, as_hypermodel
 from gpusched.hyperparameters import HyperParameters
+from gpusched.objective import MultiObjective
 from gpusched.system.origin import working_directory
 from gpusched.trial import searching
 from gpusched.trial.settings import Asked
@@ -23,7 +24,8 @@ from gpusched.trial.task import Task, default_name
 
 if TYPE_CHECKING:
     from gpusched.oracles import Plan
-    from gpusched.tuners.results import OracleView, Results, TrialResult
+    from gpusched.tuners.results import OracleView, Results
+    from gpusched.tuners.trials import TrialResult
 
 #: What every tuner takes by name, besides the arguments of its algorithm.
 COMMON = (
@@ -104,9 +106,9 @@ class Tuner:
 
     @property
     def objective(self) -> Any:
-        """The Objective; a list where there are several."""
+        """The Objective; a MultiObjective, which can be iterated, where there are several."""
         objectives = self.asked.objectives
-        return objectives if len(objectives) > 1 else objectives[0]
+        return MultiObjective(objectives) if len(objectives) > 1 else objectives[0]
 
     @property
     def seed(self) -> int | None:

@@ -6,50 +6,20 @@ Knows how a run becomes the objects that Keras Tuner's users expect. Reads only.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from gpusched.errors import UsageError
 from gpusched.hyperparameters import HyperParameters, serialize
+from gpusched.objective import MultiObjective
 from gpusched.runtime.reader import Run
 from gpusched.trial.settings import Asked
-from gpusched.ui import words
+from gpusched.tuners.trials import TrialResult, trial_of
 from gpusched.ui.facts import finished_trial
 from gpusched.ui.plan import plan_lines
 
 if TYPE_CHECKING:
     from gpusched.oracles import Plan
-
-
-@dataclass(frozen=True)
-class TrialResult:
-    """A finished trial."""
-
-    id: int
-    hyperparameters: HyperParameters
-    score: float  #: of the best epoch
-    best_step: int  #: that epoch, counted from 1
-    epochs: int  #: it has been trained for
-    metrics: dict[str, Any] = field(default_factory=dict)  #: of that epoch
-    objective: str = ""
-    status: str = "COMPLETED"
-
-    @property
-    def trial_id(self) -> str:
-        return f"{self.id:04d}"
-
-    @property
-    def values(self) -> dict[str, Any]:
-        return dict(self.hyperparameters.values)
-
-    def summary(self, file: TextIO | None = None) -> None:
-        """Prints values and score."""
-        out = file or sys.stdout
-        print(f"Trial {self.trial_id} summary\nHyperparameters:", file=out)
-        for name, value in self.values.items():
-            print(f"{words.clean(name)}: {words.value(value)}", file=out)
-        print(f"Score: {self.score} ({self.objective}, epoch {self.best_step} of {self.epochs})", file=out)
 
 
 class Results:
@@ -74,28 +44,15 @@ class Results:
 
     def trials(self, count: int | None = None) -> list[TrialResult]:
         """The best trials: those trained furthest first, then by score; all where no count is given."""
-        oracle = self.run.search.oracle
-        space = self.space
-        found = []
-        for trial_id in oracle.rank()[:count]:
-            best = finished_trial(oracle, trial_id)
-            if best is None:
-                continue
-            hp = space.copy()
-            hp.values = dict(best.values)
-            lines = self.run.metrics(trial_id)
-            at = [line for line in lines if line["epoch"] == best.epoch]
-            metrics = {name: value for name, value in (at[0] if at else {}).items() if name != "epoch"}
-            objective = oracle.objectives[0].name
-            found.append(TrialResult(trial_id, hp, best.score, best.epoch, best.budget, metrics, objective))
-        return found
+        space, oracle = self.space, self.run.search.oracle
+        finished = (trial for trial in oracle.rank()[:count] if finished_trial(oracle, trial) is not None)
+        return [trial_of(self.run, trial, space) for trial in finished]
 
     def trial(self, trial_id: int) -> TrialResult:
-        """Raises UsageError where it has not finished a job."""
-        for each in self.trials():
-            if each.id == trial_id:
-                return each
-        raise UsageError(f"trial {trial_id}: it has no results in {self.run.dir.path}")
+        """Any trial that has been started. Raises UsageError where there is none of this number."""
+        if trial_id not in self.run.search.trials:
+            raise UsageError(f"trial {trial_id}: there is no such trial in {self.run.dir.path}")
+        return trial_of(self.run, trial_id, self.space)
 
     def models(self, asked: Asked, count: int) -> list[Any]:
         """The best trials' models with the weights and the optimizer of their best epochs."""
@@ -165,7 +122,7 @@ class OracleView:
     @property
     def objective(self) -> Any:
         objectives = self._results.run.search.oracle.objectives
-        return objectives if len(objectives) > 1 else objectives[0]
+        return MultiObjective(objectives) if len(objectives) > 1 else objectives[0]
 
     @property
     def trials(self) -> dict[str, TrialResult]:

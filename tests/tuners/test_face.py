@@ -89,7 +89,8 @@ def test_the_best_trials(tuner: gs.Tuner) -> None:
     assert sorted(trial.id for trial in trials) == [0, 2, 3]
     assert [trial.values["units"] for trial in trials] == sorted((t.values["units"] for t in trials), reverse=True)
     best = trials[0]
-    assert (best.best_step, best.epochs, best.status, best.trial_id) == (2, 2, "COMPLETED", f"{best.id:04d}")
+    assert (best.best_step, best.best_epoch, best.epochs, best.status) == (1, 2, 2, "COMPLETED")
+    assert best.trial_id == f"{best.id:04d}"
     assert best.metrics == {"loss": 0.5, "val_accuracy": best.score, "seconds": 1.0}
     (hp,) = tuner.get_best_hyperparameters()
     assert (hp.values, hp.get("units")) == (best.values, best.values["units"])
