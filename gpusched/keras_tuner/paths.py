@@ -10,6 +10,7 @@ import difflib
 import importlib
 import importlib.abc
 import importlib.machinery
+import importlib.util
 import sys
 import types
 from collections.abc import Sequence
@@ -65,33 +66,47 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     ) -> importlib.machinery.ModuleSpec | None:
         if not fullname.startswith(f"{ROOT}."):
             return None
-        twin = fullname.startswith(f"{TWIN}.")
-        known = fullname.removeprefix(f"{TWIN}." if twin else f"{ROOT}.")
+        known = fullname.removeprefix(f"{TWIN}." if fullname.startswith(f"{TWIN}.") else f"{ROOT}.")
         above, _, name = fullname.rpartition(".")
         instead = INSTEAD.get(known) or ("" if name.islower() else INSTEAD.get(name))
         if instead and known not in PATHS:
             # Not with its own name: `from gpusched import utils` would drop the message then.
             raise ModuleNotFoundError(f"{fullname} is not there: {instead}", name=above)
-        if known in PATHS:
-            return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
-        return None
+        return importlib.machinery.ModuleSpec(fullname, self, is_package=True) if known in PATHS else None
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
         return Path(spec.name)
 
     def exec_module(self, module: types.ModuleType) -> None:
-        name = module.__name__
-        if name.startswith(f"{TWIN}."):
-            sys.modules[name] = importlib.import_module(ROOT + name.removeprefix(TWIN))
-        else:
-            module.__dict__["__all__"] = PATHS[name.removeprefix(f"{ROOT}.")]
+        module.__dict__["__all__"] = PATHS[module.__name__.removeprefix(f"{ROOT}.")]
+
+
+class TwinFinder(Finder):
+    """Gives gpusched.keras_tuner.X the very module gpusched.X, be it a file or a path."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        known = fullname.removeprefix(f"{TWIN}.")
+        if known == fullname or known.split(".")[0] not in PATHS:
+            return None
+        try:
+            found = importlib.util.find_spec(f"{ROOT}.{known}")
+        except ModuleNotFoundError:
+            found = None
+        return found and importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        sys.modules[module.__name__] = importlib.import_module(ROOT + module.__name__.removeprefix(TWIN))
 
 
 def install() -> None:
     """Makes the paths importable, and gives gpusched's own packages the names that Keras Tuner has there."""
     if any(isinstance(each, Finder) for each in sys.meta_path):
         return
-    sys.meta_path.append(Finder())  # Last: files win.
+    # Last, since files win; but a file below gpusched.X must not be loaded again as one below gpusched.keras_tuner.X.
+    sys.meta_path.append(Finder())
+    sys.meta_path.insert(0, TwinFinder())
     for path in PATHS:
         there = sys.modules.get(f"{ROOT}.{path}")
         if there is not None:

@@ -36,6 +36,14 @@ def test_the_package_has_the_names_of_keras_tuner_s_first_page(root):
     assert package.__version__[0].isdigit()
 
 
+def test_no_module_is_loaded_twice():
+    """A file of gpusched's is the same module under both roots."""
+    twin = importlib.import_module("gpusched.keras_tuner.tuners.base")
+    assert twin is importlib.import_module("gpusched.tuners.base")
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("gpusched.keras_tuner.tuners.nothing")
+
+
 def test_imports_that_people_write():
     """As in scripts and books, with the package's name changed."""
     lines = """
