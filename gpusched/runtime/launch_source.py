@@ -88,9 +88,11 @@ def launch_source(task: Task) -> Iterator[LaunchSource]:
 
 def _from_standby(task: Task, ready: standby.Standby, again: Load) -> LaunchSource:
     notice = None
-    if ready.seconds > _NOTED_SECONDS:
+    if again.nth > ready.searches + 1:
+        notice = "a framework has started in this process: each trial executes what stands between the searches again"
+    elif ready.seconds > _NOTED_SECONDS:
         notice = (
-            f"the script starts a framework before search(): each trial executes it again from there "
+            "the script starts a framework before search(): each trial executes it again from there "
             f"({ready.seconds:.1f} s each)"
         )
     wanted: dict[str, Any] = msgspec.to_builtins(settings(task))

@@ -30,6 +30,7 @@ class Standby:
 
     def __init__(self, copy: Copy) -> None:
         self.copy = copy
+        self.searches = searching.called()  #: how many the script had begun by then
         self._made = time.monotonic() - searching.seconds()
 
     @property

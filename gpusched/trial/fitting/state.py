@@ -85,16 +85,25 @@ def load(model: Any, states: States, execution: int) -> list[str]:
 
 def load_weights(model: Any, path: Path) -> list[str]:
     """Loads weights and optimizer; returns what Keras warned of."""
-    optimizer = getattr(model, "optimizer", None)
-    if optimizer is not None and not optimizer.built:
-        # TensorFlow's strategies: variables are made in their scope. Other models have none.
-        strategy = getattr(model, "distribute_strategy", None)
-        with nullcontext() if strategy is None else strategy.scope():
-            optimizer.build(model.trainable_variables)
+    build_optimizer(model)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model.load_weights(path)
     return [" ".join(str(each.message).split()) for each in caught if "Skipping" in str(each.message)]
+
+
+def build_optimizer(model: Any) -> None:
+    """Gives the optimizer of a built model its variables.
+
+    Keras would do that while TensorFlow traces the first step, which then has to be traced a second time.
+    """
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None or getattr(optimizer, "built", True):
+        return
+    # TensorFlow's strategies: variables are made in their scope. Other models have none.
+    strategy = getattr(model, "distribute_strategy", None)
+    with nullcontext() if strategy is None else strategy.scope():
+        optimizer.build(model.trainable_variables)
 
 
 def build_if_possible(model: Any, meta: Mapping[str, Any]) -> bool:

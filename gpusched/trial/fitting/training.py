@@ -156,6 +156,8 @@ class Fitter:
         meta = job.states.meta(execution)
         if meta is not None and state.build_if_possible(model, meta):
             recorder.restore(model)
+        if getattr(model, "built", False):
+            state.build_optimizer(model)
         if not hypermodel.own_fit:
             args, kwargs = share_arrays(args, kwargs)
         result = hypermodel.fit(job.space.hp, model, *args, **kwargs)
