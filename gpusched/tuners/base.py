@@ -199,11 +199,14 @@ class Tuner:
         self._results().summary(num_trials)
 
     def search_space_summary(self, extended: bool = False) -> None:
-        """Prints the hyperparameters; before a search it finds them in a process of its own."""
+        """Prints the hyperparameters; `extended`: also how many configurations there are.
+
+        Before a search it finds them in a process of its own.
+        """
         from gpusched.tuners.results import space_summary
 
         if not searching.awaiting():
-            space_summary(self._space())
+            space_summary(self._space(), extended=extended)
 
     def plan(self) -> Plan | None:
         """Prints and returns what the search will train: brackets, rungs, trials and epochs. Trains nothing."""

@@ -5,16 +5,21 @@ Knows how a run becomes the objects that Keras Tuner's users expect. Reads only.
 
 from __future__ import annotations
 
+import shlex
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from gpusched.core.trial import LOST
 from gpusched.errors import UsageError
 from gpusched.hyperparameters import HyperParameters, serialize
 from gpusched.objective import MultiObjective
+from gpusched.oracles.samplers.space import Space
 from gpusched.runtime.reader import Run
 from gpusched.trial.settings import Asked
 from gpusched.tuners.trials import TrialResult, trial_of
+from gpusched.ui import words
 from gpusched.ui.facts import finished_trial
 from gpusched.ui.plan import plan_lines
 
@@ -45,8 +50,8 @@ class Results:
     def trials(self, count: int | None = None) -> list[TrialResult]:
         """The best trials: those trained furthest first, then by score; all where no count is given."""
         space, oracle = self.space, self.run.search.oracle
-        finished = (trial for trial in oracle.rank()[:count] if finished_trial(oracle, trial) is not None)
-        return [trial_of(self.run, trial, space) for trial in finished]
+        finished = (trial for trial in oracle.rank() if finished_trial(oracle, trial) is not None)
+        return [trial_of(self.run, trial, space) for trial in islice(finished, count)]
 
     def trial(self, trial_id: int) -> TrialResult:
         """Any trial that has been started. Raises UsageError where there is none of this number."""
@@ -89,19 +94,33 @@ class Results:
         return None if total is None else max(0, total - len(self.run.search.trials))
 
     def summary(self, count: int, file: TextIO | None = None) -> None:
+        """Prints the best trials, and how many there are beside them."""
         out = file or sys.stdout
-        objectives = ", ".join(each.spec for each in self.run.search.oracle.objectives)
-        print(f"Results summary\nResults in {self.run.dir.path}\nShowing {count} best trials", file=out)
-        print(f"Objective: {objectives}; trials trained further stand first", file=out)
-        for each in self.trials(count):
+        search, trials = self.run.search, self.trials(count)
+        objectives = ", ".join(each.spec for each in search.oracle.objectives)
+        budgets = {search.oracle.trials[trial].budget for trial in search.oracle.rank()}
+        order = "; trials that were trained longer come first" if len(budgets) > 1 else ""
+        shown = "best trial" if len(trials) == 1 else f"{len(trials)} best trials" if trials else "no trial"
+        print(f"Results summary\nResults in {self.run.dir.path}\nShowing {shown}", file=out)
+        print(f"Objective: {objectives}{order}", file=out)
+        for each in trials:
             print(file=out)
             each.summary(out)
+        lost = sum(trial.state in LOST for trial in search.trials.values())
+        if lost or not trials:
+            failed = (
+                f"{lost} of {words.plural(len(search.trials), 'trial')} failed" if lost else "No trial has completed"
+            )
+            print(f"\n{failed}: `gpusched status {shlex.quote(str(self.run.dir.path))}` shows why", file=out)
 
 
-def space_summary(space: HyperParameters, file: TextIO | None = None) -> None:
-    """Prints every hyperparameter with all that defines it."""
+def space_summary(space: HyperParameters, *, extended: bool = False, file: TextIO | None = None) -> None:
+    """Prints every hyperparameter with all that defines it; `extended` says also how many configurations there are."""
     out = file or sys.stdout
-    print(f"Search space summary\nSearch space size: {len(space.space)}", file=out)
+    print(f"Search space summary\nDefault search space size: {len(space.space)}", file=out)
+    if extended:
+        count = Space(space).distinct()
+        print(f"Configurations: {'without end' if count is None else count}", file=out)
     for each in space.space:
         config = each.get_config()
         print(f"{config.pop('name')} ({type(each).__name__})\n{config}", file=out)

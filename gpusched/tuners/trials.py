@@ -77,12 +77,14 @@ class TrialResult(Trial):
         return None if self.best_step is None else self.best_step + 1
 
     def _score_words(self) -> str:
-        return f"{self.score} ({self.objective}, epoch {self.best_epoch} of {self.epochs})"
+        return f"{words.score(self.score)} ({self.objective}, epoch {self.best_epoch} of {self.epochs})"
 
     def display_hyperparameters(self, file: TextIO | None = None) -> None:
         out = file or sys.stdout
         for name, value in self.values.items():
-            print(f"{words.clean(name)}: {words.value(value)}", file=out)
+            print(f"{words.clean(name)}: {words.short(value)}", file=out)
+        if not self.values:
+            print("default configuration", file=out)
 
     def __repr__(self) -> str:
         return (

@@ -12,6 +12,7 @@ import pytest
 
 import gpusched as gs
 from gpusched.errors import UsageError
+from gpusched.tuners.results import space_summary
 
 COMMON = [
     "seed",
@@ -117,6 +118,49 @@ def test_summaries_are_printed(tuner: gs.Tuner, capsys: pytest.CaptureFixture[st
     assert f"Trial {best.trial_id} summary" in printed
     assert f"units: {best.values['units']}" in printed
     assert "learning rate (Float)" in printed
+    assert "Default search space size: 2" in printed
+
+
+def test_a_summary_is_for_people(tuner: gs.Tuner, capsys: pytest.CaptureFixture[str]) -> None:
+    """Four digits of a value, as many trials as there are, and a word about those that failed."""
+    tuner.results_summary()
+    printed = capsys.readouterr().out.splitlines()
+    best = tuner.get_best_trials()[0]
+    assert printed[:8] == [
+        "Results summary",
+        f"Results in {tuner.project_dir}",
+        "Showing 3 best trials",
+        "Objective: val_accuracy:max",
+        "",
+        f"Trial {best.trial_id} summary",
+        "Hyperparameters:",
+        f"units: {best.values['units']}",
+    ]
+    assert printed[8] == f"learning rate: {best.values['learning rate']:.4g}"
+    assert printed[9].startswith(f"Score: {best.score:.6g} (val_accuracy, epoch 2 of 2)")
+    assert printed[-1].startswith("1 of 4 trials failed: `gpusched status ")
+
+
+def test_an_extended_space_summary_counts_configurations(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where they have an end."""
+    hp = gs.HyperParameters()
+    hp.Int("units", 1, 4)
+    hp.Boolean("drop")
+    for h, said in ((hp, "Configurations: 8"), (gs.HyperParameters(), "Configurations: 1")):
+        space_summary(h, extended=True)
+        assert said in capsys.readouterr().out.splitlines()
+    hp.Float("lr", 0.0, 1.0)
+    space_summary(hp, extended=True)
+    assert "Configurations: without end" in capsys.readouterr().out.splitlines()
+
+
+def test_fewer_trials_than_asked_for(tuner: gs.Tuner) -> None:
+    """All there are that completed, best first; None means all as well."""
+    counts = [len(tuner.get_best_trials(count)) for count in (1, 3, 50)]  # one of four failed
+    assert counts == [1, 3, 3]
+    scores = [trial.score for trial in tuner.get_best_trials(50)]
+    assert scores == sorted(scores, reverse=True)
+    assert len(tuner.get_best_hyperparameters(50)) == 3
 
 
 def test_results_before_a_search_are_an_error(tmp_path: Path) -> None:

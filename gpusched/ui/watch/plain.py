@@ -184,7 +184,7 @@ def summary(search: Search) -> str:
         return f"{head}; no trial has completed"
     return (
         f"{head}; best: trial {best.trial}, {name} {words.score(best.score)} "
-        f"at epoch {best.epoch} of {best.budget}: {words.values(best.values)}"
+        f"at epoch {best.epoch} of {best.budget}: {words.values(best.values, 4)}"
     )
 
 
