@@ -25,6 +25,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: str  #: the exception's class name, or "signal", "exit", "nan", "hang", or one of core.faults
     message: str  #: one line
     traceback: str = ""
+    classes: list[str] = []  #: of an error that ends the search: module:name, see errors.fatal_classes
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

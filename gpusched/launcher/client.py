@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gpusched.errors import GpuschedError, UsageError
+from gpusched.errors import GpuschedError, UsageError, raised_again
 from gpusched.launcher.protocol import (
     Begin,
     Discover,
@@ -192,6 +192,9 @@ class LauncherClient:
         if answer is None:
             raise LauncherGone("the launcher ended while it loaded the script; see what it printed")
         if isinstance(answer, Refused):
+            fatal = raised_again(answer.classes, answer.message)
+            if fatal is not None:
+                raise fatal
             kept = keep_traceback(answer.details) if answer.details else None
             raise UsageError(answer.message + (f"; the traceback is in {kept}" if kept is not None else ""))
         return answer

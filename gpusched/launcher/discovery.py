@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gpusched.errors import GpuschedError
+from gpusched.errors import GpuschedError, fatal_classes
 from gpusched.launcher.protocol import Found, Load, Refused, Reply, decode_request, encode
 from gpusched.launcher.source import Ahead, GoOn, UserCode, blame, details, load_task, take
 from gpusched.launcher.standby import wakes
@@ -112,8 +112,9 @@ def find(load: Callable[[], Task]) -> Reply:
 
 
 def _refusal(doing: str, error: BaseException) -> Refused:
-    message = str(error) if isinstance(error, GpuschedError) else blame(doing, error)
-    return Refused(message=message, details=details(error))
+    classes = fatal_classes(error)
+    message = str(error) if classes or isinstance(error, GpuschedError) else blame(doing, error)
+    return Refused(message=message, details=details(error), classes=classes)
 
 
 def _tell(fd: int, reply: Reply) -> int:

@@ -106,6 +106,7 @@ class Refused(_Message, frozen=True, kw_only=True):
 
     message: str
     details: str = ""  #: the traceback of what user code raised
+    classes: list[str] = []  #: of an error that the caller is to see as itself, see errors.fatal_classes
 
 
 class Started(_Message, frozen=True, kw_only=True):

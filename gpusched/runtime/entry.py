@@ -17,6 +17,7 @@ from gpusched.errors import GpuschedError, UsageError
 from gpusched.launcher.protocol import Load
 from gpusched.runtime.launch_source import LaunchSource, launch_source
 from gpusched.runtime.session import Session
+from gpusched.runtime.verdict import judge
 from gpusched.runtime.view import View
 from gpusched.system.origin import Origin, working_directory
 from gpusched.trial import searching
@@ -41,18 +42,20 @@ def run_script(script: Path, options: Mapping[str, Any], *, view: View) -> int:
 async def search_async(task: Task, *, view: View) -> None:
     """Runs a caller's search in its event loop.
 
-    Raises UsageError for what cannot be carried to the trials, GpuschedError where the search ended
-    without one completed trial or by failures in a row.
+    Raises UsageError for what cannot be carried to the trials, SearchFailed where failures ended the search, and the
+    FatalError that a trial raised.
     """
     with launch_source(task) as source, searching.running():
-        _judge(await _session(source, view).run())
+        session = _session(source, view)
+        judge(await session.run(), session.search)
 
 
 def search(task: Task, *, view: View) -> None:
     """The same for a caller without a loop; where one is running already (a notebook) it works beside it."""
     with _plain_ends(), launch_source(task) as source, searching.running():
         session = _session(source, view)
-        _judge(_in_thread(session) if _loop_runs() else asyncio.run(session.run()))
+        finish = _in_thread(session) if _loop_runs() else asyncio.run(session.run())
+        judge(finish, session.search)
 
 
 def _session(source: LaunchSource, view: View) -> Session:
@@ -83,13 +86,6 @@ def _one_line(kind: type[BaseException], error: BaseException, traceback: Traceb
         print(f"gpusched: {error}", file=sys.stderr)
     elif not issubclass(kind, KeyboardInterrupt):  # Its line has been said when it was heard.
         sys.__excepthook__(kind, error, traceback)
-
-
-def _judge(finish: Finish) -> None:
-    if finish.code == 130:
-        raise KeyboardInterrupt
-    if finish.code:
-        raise GpuschedError(finish.reason)
 
 
 def _in_thread(session: Session) -> Finish:

@@ -15,6 +15,7 @@ import msgspec
 
 from gpusched.core.commands import Finish
 from gpusched.core.events import StopAsked
+from gpusched.core.search import Search
 from gpusched.devices import Inventory, Nvml, NvmlMissing, inventory
 from gpusched.devices.sharing import Sharing
 from gpusched.engines.base import Engine
@@ -80,6 +81,11 @@ class Session:
         self._cluster: Cluster | None = None  #: of Ray
         self._asked = 0  #: how often someone asked for the end
         self._detached = False
+
+    @property
+    def search(self) -> Search | None:
+        """The search as it stands; None before it began."""
+        return self._scheduler.search if self._scheduler is not None else None
 
     # ------------------------------------------------------------------ from outside
 

@@ -10,7 +10,7 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from gpusched.errors import GpuschedError, UsageError
+from gpusched.errors import GpuschedError, UsageError, raised_again
 from gpusched.hyperparameters import HyperParameters
 from gpusched.launcher import discovery
 from gpusched.launcher.protocol import Found, Refused, decode_reply
@@ -24,7 +24,7 @@ def discover(tuner: Any) -> HyperParameters:
     task = Task(tuner)
     reply = _in_fork(task) if unforkable() is None else _here(task)
     if isinstance(reply, Refused):
-        raise UsageError(reply.message)
+        raise raised_again(reply.classes, reply.message) or UsageError(reply.message)
     if not isinstance(reply, Found):
         raise GpuschedError("the process that looked for the hyperparameters has ended; see what it printed")
     return HyperParameters.from_config(reply.space)
