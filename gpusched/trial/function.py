@@ -15,7 +15,7 @@ from gpusched.storage.records import JobSpec
 from gpusched.storage.rundir import RunDir
 from gpusched.trial.checkpoint import States
 from gpusched.trial.record import Enough, Record, Stopped, StopRequest, number
-from gpusched.trial.space import Tried
+from gpusched.trial.tuning.tried import Tried
 
 
 class Trial:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gpusched.core.outcome import End, Failure
+from gpusched.errors import fails_one_trial, fatal_classes
 from gpusched.storage.records import JobSpec, Outcome
 from gpusched.storage.rundir import RunDir, as_json, write_whole
 from gpusched.trial.checkpoint import States
@@ -24,10 +25,13 @@ from gpusched.trial.quiet import flush
 from gpusched.trial.record import Ending, Enough, Record, Stopped, StopRequest
 from gpusched.trial.space import TrialSpace
 from gpusched.trial.task import Task
+from gpusched.trial.tuning.trial import TunerTrial
 
 #: The run directory cannot take what has to be kept: no trial could do better.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _TRACEBACK_LINES = 60
+#: Said of a run_trial that reports by the oracle, which Keras Tuner warns of as well.
+RETURN_METRICS = "run_trial calls oracle.update_trial(), which is deprecated; return the metrics instead"
 
 
 def run_job(task: Task, spec: JobSpec, *, alive: Callable[[], None]) -> Outcome:
@@ -77,16 +81,15 @@ class Job:
         return self._outcome(End.COMPLETED)
 
     def _failed(self, error: BaseException) -> Outcome:
-        # By name: scripts may raise the classes of Keras Tuner, which is not imported here.
-        names = {kind.__name__ for kind in type(error).__mro__}
+        classes = fatal_classes(error)
         end, retry, kind = End.FAILED, True, type(error).__name__
         message = " ".join(str(error).split()) or kind
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             end = End.FATAL
             message = f"{error.strerror} ({error.filename or self.spec.run}): make room and run the search again"
-        elif "FatalError" in names:
+        elif classes:
             end, retry = End.FATAL, False
-        elif "FailedTrialError" in names:
+        elif fails_one_trial(error):
             retry = False
         elif (fault := framework.fault_kind(error)) is not None:
             kind = fault
@@ -94,7 +97,7 @@ class Job:
             message = f"sys.exit({error.code!r}) in the trial"
         text = "".join(traceback.format_exception(error))
         kept = text.splitlines()[-_TRACEBACK_LINES:]
-        failure = Failure(kind=kind, message=message[:2000], traceback="\n".join(kept))
+        failure = Failure(kind=kind, message=message[:2000], traceback="\n".join(kept), classes=classes)
         return self._outcome(end, failure, retry=retry)
 
     def _outcome(self, end: End, failure: Failure | None = None, *, retry: bool = True) -> Outcome:
@@ -123,11 +126,12 @@ class Job:
                 self._train_function()
             case "keras":
                 self._wake()
-                self.trial = TunerTrial(self)
                 args, kwargs = self.task.fit_arguments
-                self.trial.fit(*args, **kwargs)
+                with TunerTrial(self) as self.trial:
+                    self.trial.fit(*args, **kwargs)
             case _:
-                self._run_trial()
+                with TunerTrial(self) as self.trial:
+                    self._run_trial()
 
     def _wake(self) -> None:
         self.record.warnings += framework.wake(self.spec)
@@ -171,7 +175,6 @@ class Job:
     def _run_trial(self) -> None:
         """Trains by the tuner's own run_trial."""
         spec, record = self.spec, self.record
-        self.trial = TunerTrial(self)
         if self.task.asked.hypermodel is not None:
             self._wake()
         else:
@@ -179,49 +182,18 @@ class Job:
             self.alive()
         args, kwargs = self.task.fit_arguments
         result = self.task.tuner.run_trial(self.trial, *args, **kwargs)
+        rows = self.trial.reported()
+        if rows:
+            record.warnings.append(RETURN_METRICS)
         if self.trial.fitted:
             for execution in range(record.executions):
                 if record.lacking(execution):
-                    record.amend(metrics_of(result, record.objectives, "run_trial")[-1], execution)
+                    rows = rows or metrics_of(result, record.objectives, "run_trial")
+                    record.amend(rows[-1], execution)
             return
         # All of it is one result, whichever executions the loop made: it stands for the whole job.
         record.executions, record.reported, record.began, record.finished = 1, [0], [0], [False]
         record.begin(0, spec.start_epoch)
-        for metrics in metrics_of(result, record.objectives, "run_trial"):
+        for metrics in rows or metrics_of(result, record.objectives, "run_trial"):
             record.add(metrics)
         record.finished[0] = True
-
-
-class TunerTrial:
-    """The trial that a tuner's run_trial and hooks are given.
-
-    Attributes:
-        trial_id: as text, as Keras Tuner has it; `id` as a number.
-        hyperparameters: what build is called with.
-        folder: a folder of its own.
-        start_epoch, stop_epoch: the epochs of this job.
-    """
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self.fitted = False
-        self.id = job.spec.trial
-        self.trial_id = str(job.spec.trial)
-        self.hyperparameters = job.space.hp
-        self.folder = RunDir(Path(job.spec.run)).trial(job.spec.trial).path
-        self.start_epoch, self.stop_epoch = job.spec.start_epoch, job.spec.stop_epoch
-        self.status = "RUNNING"
-        self.score: float | None = None
-
-    @property
-    def values(self) -> dict[str, Any]:
-        return self._job.space.values
-
-    def fit(self, *args: Any, **kwargs: Any) -> list[Any]:
-        """The standard training: every execution, recorded and checkpointed epoch by epoch."""
-        from gpusched.trial.fitting.training import Fitter
-
-        hypermodel = self._job.task.asked.hypermodel
-        assert hypermodel is not None
-        self.fitted = True
-        return Fitter(self._job).run(hypermodel, args, kwargs)

@@ -17,12 +17,16 @@ from types import FrameType
 from typing import Any
 
 from gpusched.core.outcome import End, Failure
+from gpusched.errors import FatalTypeError, FatalValueError, fatal_classes
 from gpusched.objective import Objective
 from gpusched.storage import logtimes
 from gpusched.storage import metrics as file
 from gpusched.storage.metrics import read_metrics
 from gpusched.storage.records import JobSpec
 from gpusched.storage.rundir import RunDir
+
+#: The name of an objective that was not given, see Objective.parse.
+DEFAULT = "default_objective"
 
 
 class Stopped(BaseException):
@@ -36,10 +40,10 @@ class Enough(BaseException):
 class Ending(BaseException):
     """The job is over. Not an Exception: no `except Exception` of user code shall keep it from ending."""
 
-    def __init__(self, end: End, kind: str, message: str, *, retry: bool = True) -> None:
+    def __init__(self, end: End, kind: str, message: str, *, retry: bool = True, classes: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.end = end
-        self.failure = Failure(kind=kind, message=message)
+        self.failure = Failure(kind=kind, message=message, classes=list(classes))
         self.retry = retry
 
 
@@ -147,6 +151,14 @@ class Record:
 
     def absent(self, objective: Objective, metrics: Mapping[str, Any]) -> Ending:
         """The end that an objective deserves which nobody reports."""
+        if objective.name == DEFAULT:
+            return Ending(
+                End.FATAL,
+                "objective",
+                "no objective is given: return it as a single number, or name one, like objective='val_loss'",
+                retry=False,
+                classes=fatal_classes(FatalTypeError()),
+            )
         there = ", ".join(name for name in metrics if name not in file.RESERVED)
         hint = ""
         if objective.name.startswith("val_") and not any(name.startswith("val_") for name in metrics):
@@ -157,6 +169,7 @@ class Record:
             f"objective {objective.name!r} is not among the metrics ({there or 'none'}): "
             f"name one of them, or report it{hint}",
             retry=False,
+            classes=fatal_classes(FatalValueError()),
         )
 
     @property

@@ -12,17 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpusched.errors import UsageError
-from gpusched.hypermodel import HyperModel, build
+from gpusched.errors import FatalTypeError, GpuschedError, UsageError, fails_one_trial
+from gpusched.hypermodel import build
 from gpusched.hyperparameters import HyperParameters, explore, serialize
 from gpusched.storage.records import JobSpec
+from gpusched.trial.tuning.probing import ProbingTrial, untrained_models
+from gpusched.trial.tuning.tried import Tried, Untrained
 
 if TYPE_CHECKING:
     from gpusched.trial.task import Task
-
-
-class Tried(BaseException):
-    """Raised where training would begin."""
 
 
 def discover(task: Task) -> HyperParameters:
@@ -74,19 +72,41 @@ def _probe(task: Task, failures: list[BaseException]) -> Callable[[HyperParamete
         except Exception as error:
             failures.append(error)
 
+    def model_of(hp: HyperParameters) -> Any:
+        assert hypermodel is not None
+        try:
+            return build(hypermodel, hp)
+        except Exception as error:
+            if not of_one_trial(error):
+                raise
+            failures.append(error)
+            return None
+
     def probe(hp: HyperParameters) -> None:
         if task.own_run_trial:
-            args, kwargs = task.fit_arguments
-            loop(lambda: task.tuner.run_trial(ProbingTrial(hp, hypermodel), *args, **kwargs))
+            before = len(failures)
+            if not task.asks_by_build:
+                args, kwargs = task.fit_arguments
+                with (
+                    tempfile.TemporaryDirectory(prefix="gpusched-probe-") as folder,
+                    untrained_models(task.tuner.asked),
+                    ProbingTrial(hp, hypermodel, Path(folder)) as trial,
+                ):
+                    loop(lambda: task.tuner.run_trial(trial, *args, **kwargs))
+            if hypermodel is not None and (task.asks_by_build or len(failures) > before):
+                model_of(hp)
         elif train is not None:
             from gpusched.trial.function import Probing
 
             with tempfile.TemporaryDirectory(prefix="gpusched-probe-") as folder:
                 loop(lambda: train(hp, Probing(hp, Path(folder))))
         elif hypermodel is not None:
-            model = build(hypermodel, hp)
+            before = len(failures)
+            model = model_of(hp)
+            if len(failures) > before:
+                return
             if model is None:
-                raise UsageError("build_model returned None: is its `return model` missing?")
+                raise NoModel("build_model returned None: is its `return model` missing?")
             if hypermodel.own_fit:
                 args, kwargs = task.fit_arguments
                 kwargs["callbacks"] = list(kwargs.get("callbacks") or [])
@@ -95,52 +115,22 @@ def _probe(task: Task, failures: list[BaseException]) -> Callable[[HyperParamete
     return probe
 
 
-class Untrained:
-    """A model of which everything can be asked but training, evaluation and prediction."""
-
-    _TRAINING = frozenset(
-        ("fit", "train_on_batch", "train_step", "evaluate", "predict", "test_on_batch", "predict_on_batch")
-    )
-
-    def __init__(self, model: Any) -> None:
-        self.__dict__["_model"] = model
-
-    def __getattr__(self, name: str) -> Any:
-        if name in self._TRAINING:
-            return self._stop
-        return getattr(self._model, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self._model, name, value)
-
-    def _stop(self, *_: Any, **__: Any) -> Any:
-        raise Tried
-
-    __call__ = _stop
+class NoModel(UsageError, FatalTypeError):
+    """build_model returned something else than a model."""
 
 
-class ProbingTrial:
-    """The trial that an overridden run_trial gets while its hyperparameters are looked for."""
+def of_one_trial(error: Exception) -> bool:
+    """Whether a build function refuses these values, and others may do.
 
-    trial_id = "probe"
-    id = -1
-    start_epoch = stop_epoch = 0
-
-    def __init__(self, hp: HyperParameters, hypermodel: HyperModel | None) -> None:
-        self.hyperparameters = hp
-        self._hypermodel = hypermodel
-
-    @property
-    def values(self) -> dict[str, Any]:
-        return self.hyperparameters.values
-
-    def fit(self, *args: Any, **kwargs: Any) -> Any:
-        """What the standard run_trial does here."""
-        if self._hypermodel is not None:
-            model = build(self._hypermodel, self.hyperparameters)
-            if self._hypermodel.own_fit:
-                self._hypermodel.fit(self.hyperparameters, Untrained(model), *args, **{"callbacks": [], **kwargs})
-        raise Tried
+    FailedTrialError says so. So does a ValueError or RuntimeError that user code raises itself; one out of a library
+    is more likely a mistake in the code, which is worth telling before the first trial, as is any other exception.
+    """
+    if fails_one_trial(error):
+        return True
+    if isinstance(error, GpuschedError) or type(error) not in (ValueError, RuntimeError):
+        return False
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and "site-packages" not in frames[-1].filename
 
 
 # ---------------------------------------------------------------------------- in a trial

@@ -24,6 +24,7 @@ from gpusched.system.origin import working_directory
 from gpusched.trial import searching
 from gpusched.trial.settings import RESUMING, Asked, Settings, gpu_names, oracle_arguments, override
 from gpusched.trial.space import discover
+from gpusched.trial.tuning.overriding import overridden
 
 __all__ = ["HandOver", "Settings", "Task", "Untuned", "discover", "executing", "load_script", "settings"]
 
@@ -95,8 +96,12 @@ class Task:
     @property
     def own_run_trial(self) -> bool:
         """Whether the tuner's class trains its trials itself."""
-        method = getattr(type(self.tuner), "run_trial", None)
-        return method is not None and not getattr(method, "standard", False)
+        return overridden(self.tuner, "run_trial")
+
+    @property
+    def asks_by_build(self) -> bool:
+        """Whether all its hyperparameters are those of the hypermodel, so that its run_trial need not be tried."""
+        return bool(getattr(self.tuner, "asks_by_build", False))
 
     @property
     def kind(self) -> str:

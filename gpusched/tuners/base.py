@@ -9,9 +9,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from gpusched.errors import UsageError
 from gpusched.hypermodel import HyperModel, as_hypermodel
@@ -21,10 +20,13 @@ from gpusched.system.origin import working_directory
 from gpusched.trial import searching
 from gpusched.trial.settings import Asked
 from gpusched.trial.task import Task, default_name
+from gpusched.trial.tuning.overriding import overridden
+from gpusched.trial.tuning.trial import current
+from gpusched.tuners.hooks import Hooks
 
 if TYPE_CHECKING:
     from gpusched.oracles import Plan
-    from gpusched.tuners.results import OracleView, Results
+    from gpusched.tuners.results import Results
     from gpusched.tuners.trials import TrialResult
 
 #: What every tuner takes by name, besides the arguments of its algorithm.
@@ -37,16 +39,7 @@ COMMON = (
 _IGNORED = ("logger", "tuner_id")
 
 
-_M = TypeVar("_M", bound=Callable[..., Any])
-
-
-def standard(method: _M) -> _M:
-    """Marks a method as ours, so that a trial's process, which knows no tuners, tells overridden ones from it."""
-    method.standard = True  # type: ignore[attr-defined]
-    return method
-
-
-class Tuner:
+class Tuner(Hooks):
     """Root of the tuners.
 
     Args:
@@ -92,11 +85,13 @@ class Tuner:
         asked["project_name"] = asked.get("project_name") or default_name()
         self.asked = Asked(algorithm=algorithm, hypermodel=as_hypermodel(hypermodel), **asked)
         self._found: HyperParameters | None = None
-        own = not getattr(type(self).run_trial, "standard", False)
-        if self.asked.hypermodel is None and self.asked.train is None and not own:
+        if self.asked.hypermodel is None and self.asked.train is None and not overridden(self, "run_trial"):
             raise UsageError(
                 f"{type(self).__name__}: no hypermodel; give build_model(hp), or train=train, or override run_trial"
             )
+        self._searched = False  #: whether this tuner has searched: with overwrite, what was there before is nothing
+        if not searching.awaiting() and self._has_run:
+            self._meet_older()
 
     # ------------------------------------------------------------------ what it is
 
@@ -129,6 +124,9 @@ class Tuner:
     @property
     def project_dir(self) -> str:
         """The run directory, from the working directory; absolute where that was another when the tuner was made."""
+        trial = current()
+        if trial is not None:  # The command line may have named another than the script.
+            return str(trial.run)
         place = Path(self.directory, self.project_name)
         return str(place if self.asked.folder == working_directory() else self.asked.folder / place)
 
@@ -138,23 +136,43 @@ class Tuner:
 
         return str(RunDir(Path(self.project_dir)).trial(int(trial_id)).path)
 
+    @property
+    def _has_run(self) -> bool:
+        """Whether there is a run to read."""
+        return (self._searched or not self.asked.overwrite) and (Path(self.project_dir) / "search.json").exists()
+
+    def _meet_older(self) -> None:
+        """Raises UsageError where the older run is another algorithm's; takes back its tuner's state."""
+        from gpusched.storage.rundir import RunDir
+
+        before = RunDir(Path(self.project_dir)).read_search().algorithm
+        if before != self.asked.algorithm:
+            raise UsageError(
+                f"{self.project_dir}: holds a search by {before}, not by {self.asked.algorithm}; "
+                "give another project_name, or overwrite=True"
+            )
+        self._restore()
+
     # ------------------------------------------------------------------ the search
 
     def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
         """Runs the search, or carries it on.
 
         The arguments are those of fit, or a function that returns them. It works in a notebook, where a loop is
-        running, as well. Raises GpuschedError where the search ended without one completed trial or by failures in a
-        row, KeyboardInterrupt where it was stopped. With verbose=0 nothing is printed here either, with verbose=2 also
-        what each trial prints.
+        running, as well. Raises SearchFailed where failures ended the search, the FatalError that user code raised, and
+        KeyboardInterrupt where it was stopped; it warns where it has ended without one completed trial.
+        With verbose=0 nothing is printed here either, with verbose=2 also what each trial prints.
         """
         task = Task(self, fit_args, fit_kwargs)
         if searching.meet(task):
             return
         from gpusched.runtime import entry
+        from gpusched.tuners.calling import calling
         from gpusched.ui.watch.view import for_tuner
 
-        entry.search(task, view=for_tuner(fit_kwargs.get("verbose")))
+        self._searched = True
+        with calling(self, for_tuner(fit_kwargs.get("verbose"))) as view:
+            entry.search(task, view=view)
 
     async def search_async(self, *fit_args: Any, **fit_kwargs: Any) -> None:
         """The same within a running loop of asyncio."""
@@ -162,15 +180,20 @@ class Tuner:
         if searching.meet(task):
             return
         from gpusched.runtime import entry
+        from gpusched.tuners.calling import calling
         from gpusched.ui.watch.view import for_tuner
 
-        await entry.search_async(task, view=for_tuner(fit_kwargs.get("verbose")))
+        self._searched = True
+        with calling(self, for_tuner(fit_kwargs.get("verbose"))) as view:
+            await entry.search_async(task, view=view)
 
     # ------------------------------------------------------------------ what came of it
 
     def _results(self) -> Results:
-        from gpusched.tuners.results import Results
+        from gpusched.tuners.results import Results, no_results
 
+        if not self._has_run:
+            raise no_results(self.project_dir)
         return Results.open(self.project_dir)
 
     def get_best_hyperparameters(self, num_trials: int = 1) -> list[HyperParameters]:
@@ -225,7 +248,7 @@ class Tuner:
         return plan
 
     def _space(self) -> HyperParameters:
-        if (Path(self.project_dir) / "search.json").exists() and not self.asked.overwrite:
+        if self._has_run:
             return self._results().space
         if self._found is None:
             from gpusched.tuners.space import discover
@@ -242,13 +265,18 @@ class Tuner:
     @property
     def remaining_trials(self) -> int | None:
         """Trials that were not started yet; None where nobody says how many there are."""
-        if (Path(self.project_dir) / "search.json").exists():
+        if self._has_run:
             return self._results().remaining
         return self.asked.max_trials
 
     @property
-    def oracle(self) -> OracleView:
+    def oracle(self) -> Any:
         """What Keras Tuner's users ask their oracle: get_best_trials, get_trial, get_space, objective."""
+        trial = current()
+        if trial is not None:
+            from gpusched.tuners.within import TrialOracle
+
+            return TrialOracle(self, trial)
         from gpusched.tuners.results import OracleView
 
         return OracleView(self._results())
@@ -259,30 +287,4 @@ class Tuner:
         Raises UsageError where there is none.
         """
         self._results()
-
-    # ------------------------------------------------------------------ in a trial's process
-
-    @standard
-    def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
-        """Trains a trial and returns what fit returned, once for each execution.
-
-        Override it to train another way; it runs in the trial's process. Return a History, a dict of metrics, the
-        objective as a number, or a list of these.
-        """
-        return trial.fit(*args, **kwargs)
-
-    @standard
-    def on_batch_begin(self, trial: Any, model: Any, batch: int, logs: Any = None) -> None:
-        """Called in the trial's process before a batch."""
-
-    @standard
-    def on_batch_end(self, trial: Any, model: Any, batch: int, logs: Any = None) -> None:
-        """Called in the trial's process after a batch."""
-
-    @standard
-    def on_epoch_begin(self, trial: Any, model: Any, epoch: int, logs: Any = None) -> None:
-        """Called in the trial's process before an epoch."""
-
-    @standard
-    def on_epoch_end(self, trial: Any, model: Any, epoch: int, logs: Any = None) -> None:
-        """Called in the trial's process after an epoch, with its metrics."""
+        self._restore()

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from gpusched.oracles import Plan
 
 
+def no_results(path: str) -> UsageError:
+    """Says that there is no run to read."""
+    return UsageError(f"{path}: there are no results yet; call search() first, or give its directory and name")
+
+
 class Results:
     """A run as its tuner's user looks at it."""
 
@@ -37,7 +42,7 @@ class Results:
     def open(cls, path: str) -> Results:
         """Raises UsageError where there is no run."""
         if not (Path(path) / "search.json").exists():
-            raise UsageError(f"{path}: there are no results yet; call search() first, or give its directory and name")
+            raise no_results(path)
         return cls(Run.open(path))
 
     @property

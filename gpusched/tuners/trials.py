@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
+from gpusched.core.search import Search
 from gpusched.core.trial import LOST, TrialState
 from gpusched.hyperparameters import HyperParameters
 from gpusched.metrics import MetricObservation, MetricsTracker, infer_metric_direction
 from gpusched.objective import Objective
-from gpusched.runtime.reader import Run
 from gpusched.storage.metrics import RESERVED
 from gpusched.trials import Trial, TrialStatus, name_of
 from gpusched.ui import words
@@ -92,7 +92,16 @@ class TrialResult(Trial):
         )
 
 
-def trial_of(run: Run, trial: int, space: HyperParameters) -> TrialResult:
+class Told(Protocol):
+    """What a trial's result is read from: a Run, or a search that is running."""
+
+    @property
+    def search(self) -> Search: ...
+
+    def metrics(self, trial: int) -> list[dict[str, Any]]: ...
+
+
+def trial_of(run: Told, trial: int, space: HyperParameters) -> TrialResult:
     """A trial that has been started, whatever became of it. Raises KeyError where there is none of this number."""
     state = run.search.trials[trial]
     oracle = run.search.oracle
@@ -104,8 +113,14 @@ def trial_of(run: Run, trial: int, space: HyperParameters) -> TrialResult:
     result.objective = oracle.objectives[0].name
     best = finished_trial(oracle, trial)
     if best is not None:
-        result.score, result.best_step, result.epochs = best.score, best.epoch - 1, best.budget
-        _fill(result.metrics, run.metrics(trial), oracle.objectives[0], best.epoch, best.budget)
+        lines, epoch, epochs = run.metrics(trial), best.epoch, best.budget
+        longest = max((line["epoch"] for line in lines), default=0)
+        if longest > epochs and result.status == TrialStatus.COMPLETED:
+            # It decided its length itself: to the search all that came after the first epoch is one with it.
+            epoch = min(lines, key=lambda line: oracle.objectives[0].rank(oracle.objectives[0].of(line)))["epoch"]
+            epochs = longest
+        result.score, result.best_step, result.epochs = best.score, epoch - 1, epochs
+        _fill(result.metrics, lines, oracle.objectives[0], epoch, epochs)
     return result
 
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import keras
 
+from gpusched.trial.tuning.overriding import overridden
+
 NAMES = ("on_batch_begin", "on_batch_end", "on_epoch_begin", "on_epoch_end")
 
 
 def hooks(tuner: Any, trial: Any) -> list[Any]:
-    """A callback that calls the hooks which the tuner's class overrides; none where it overrides none."""
-    methods = {name: getattr(type(tuner), name, None) for name in NAMES}
-    own = [name for name, method in methods.items() if method is not None and not getattr(method, "standard", False)]
+    """A callback that calls the hooks which the tuner overrides; none where it overrides none."""
+    own = [name for name in NAMES if overridden(tuner, name)]
     return [_Hooks(tuner, trial, own)] if own else []
 
 
@@ -21,18 +22,19 @@ class _Hooks(keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         self._tuner, self._trial, self._own = tuner, trial, own
 
-    def _call(self, name: str, number: int, logs: Any) -> None:
-        if name in self._own:
-            getattr(self._tuner, name)(self._trial, self.model, number, logs=logs)
-
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._call("on_epoch_begin", epoch, logs)
+        if "on_epoch_begin" in self._own:
+            self._tuner.on_epoch_begin(self._trial, self.model, epoch, logs=logs)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self._call("on_epoch_end", epoch, logs)
+        if "on_epoch_end" in self._own:
+            self._tuner.on_epoch_end(self._trial, self.model, epoch, logs=logs)
 
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self._call("on_batch_begin", batch, logs)
+    # Keras calls these by on_train_batch_begin and on_train_batch_end.
+    def on_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if "on_batch_begin" in self._own:
+            self._tuner.on_batch_begin(self._trial, self.model, batch, logs)
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._call("on_batch_end", batch, logs)
+    def on_batch_end(self, batch: int, logs: Any = None) -> None:
+        if "on_batch_end" in self._own:
+            self._tuner.on_batch_end(self._trial, self.model, batch, logs)

@@ -28,7 +28,9 @@ class Best:
         self._value: float | None = meta.get("value")
 
     def offer(self, model: Any, epoch: int, execution: int, logs: dict[str, Any]) -> None:
-        """Keeps the model as it is, if it is better than the one kept."""
+        """Keeps the model as it is, if it is better than the one kept. One that was never built has no weights."""
+        if not model.built:
+            return
         value = number(logs.get(self._objective.name))
         # An objective that comes only after the training says nothing yet: the newest is kept, as in Keras Tuner.
         if value is not None and not self._objective.better(value, self._value) and self._states.file(".weights.h5"):
@@ -45,6 +47,11 @@ class Best:
 
     def sync(self) -> None:
         self._states.sync()
+
+
+def keep(model: Any, folder: Path, epoch: int) -> None:
+    """Keeps the weights of a model that a tuner's own run_trial trained, in place of those kept before."""
+    States(folder).put(epoch, {".weights.h5": lambda path: state.save_weights(model, path)}, state.shape_of(model))
 
 
 class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
@@ -118,6 +125,8 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         """Keeps the training's state as it is now; `done`: it has ended itself and is not to be carried on."""
         epoch = self.record.reported[self.execution]
         self.record.sync()
+        self.saved_epoch = epoch
+        if not model.built:
+            return  # Nothing was trained in it: there is no state to go on from.
         self.best.sync()
         state.save(model, self.states, epoch, self.execution, self.tracked, {"done": done})
-        self.saved_epoch = epoch

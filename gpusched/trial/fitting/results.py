@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gpusched.errors import FatalTypeError
 from gpusched.objective import Objective
 from gpusched.trial.record import number
 
@@ -15,12 +16,12 @@ from gpusched.trial.record import number
 def metrics_of(result: Any, objectives: Sequence[Objective], who: str) -> list[dict[str, Any]]:
     """One dict for each epoch of a History, else a single one.
 
-    A list of results is several trainings of the same hyperparameters: their best values, averaged. Raises TypeError
-    for anything that is none of these, in the name of the function `who` that returned it.
+    A list of results is several trainings of the same hyperparameters: their best values, averaged. Raises
+    FatalTypeError for anything that is none of these, in the name of the function `who` that returned it.
     """
     if isinstance(result, list | tuple):
         if not result:
-            raise TypeError(f"{who} returned an empty list; return a History, a dict of metrics or the objective")
+            raise FatalTypeError(f"{who} returned an empty list; return a History, a dict of metrics or the objective")
         return [_mean([_best(metrics_of(each, objectives, who), objectives[0]) for each in result])]
     history = getattr(result, "history", None)
     if isinstance(history, Mapping):
@@ -37,8 +38,8 @@ def metrics_of(result: Any, objectives: Sequence[Objective], who: str) -> list[d
     if value is not None:
         return [{objectives[0].name: value}]
     if result is None:
-        raise TypeError(f"{who} returned None; return the History, a dict of metrics or the objective as a number")
-    raise TypeError(
+        raise FatalTypeError(f"{who} returned None; return the History, a dict of metrics or the objective as a number")
+    raise FatalTypeError(
         f"{who} returned {type(result).__name__} ({result!r}); "
         "return a History, a dict of metrics, the objective as a number, or a list of these"
     )

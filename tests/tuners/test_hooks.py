@@ -1,0 +1,129 @@
+"""What a tuner's subclass overrides is called: where, when, and how often."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+LOGGING = """
+class Logging(gs.{tuner}):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.said = []
+    def on_search_begin(self): self.said.append("search begins")
+    def on_search_end(self): self.said.append("search ends")
+    def on_trial_begin(self, trial): self.said.append(["begin", trial.trial_id, trial.status])
+    def on_trial_end(self, trial):
+        super().on_trial_end(trial)
+        self.said.append(["end", trial.trial_id, trial.status, trial.score, sorted(trial.metrics.metrics)])
+"""
+
+
+def test_hooks_of_trials_are_called_in_the_script_s_process(loop: Callable[..., Any]) -> None:
+    """Once before and once after each trial, which has its results by then or the reason why not."""
+    said = loop(
+        LOGGING.format(tuner="GridSearch")
+        + """
+    def run_trial(self, trial):
+        x = trial.hyperparameters.Int("x", 1, 3)
+        if x == 2:
+            raise ValueError("odd")
+        return {"loss": float(x), "size": 7}
+tuner = Logging(objective="loss", cpu_slots=1, max_retries_per_trial=1)
+tuner.search()
+print(json.dumps(tuner.said))
+"""
+    )
+    assert said == [
+        "search begins",
+        ["begin", "0000", "RUNNING"],
+        ["end", "0000", "COMPLETED", 1.0, ["loss", "size"]],
+        ["begin", "0001", "RUNNING"],
+        ["end", "0001", "FAILED", None, []],
+        ["begin", "0002", "RUNNING"],
+        ["end", "0002", "COMPLETED", 3.0, ["loss", "size"]],
+        "search ends",
+    ]
+
+
+def test_a_promoted_trial_begins_and_ends_once(loop: Callable[..., Any]) -> None:
+    """Through all its rungs, and over two sessions."""
+    script = (
+        LOGGING.format(tuner="Hyperband")
+        + """
+def train(hp, trial):
+    x = hp.Float("x", 0, 1)
+    for epoch in range(trial.start_epoch, trial.stop_epoch):
+        trial.report(loss=x)
+        trial.save_checkpoint(b"")
+tuner = Logging(train=train, objective="loss", max_epochs=4, factor=2, seed=1, cpu_slots=2)
+tuner.search()
+calls = [call for call in tuner.said if isinstance(call, list)]
+print(json.dumps([sorted(call[1] for call in calls if call[0] == kind) for kind in ("begin", "end")]))
+"""
+    )
+    begun, ended = loop(script)
+    assert begun == ended == [f"{trial:04d}" for trial in range(len(begun))]
+    assert loop(script) == [[], []]
+
+
+def test_an_error_in_a_hook_ends_the_search(loop: Callable[..., Any]) -> None:
+    """It reaches the caller as itself, and the search can be continued."""
+    assert loop("""
+        class Strict(gs.GridSearch):
+            def on_trial_end(self, trial):
+                if self.strict:
+                    raise KeyError(trial.trial_id)
+            def run_trial(self, trial):
+                return float(trial.hyperparameters.Int("x", 1, 3))
+        tuner = Strict(cpu_slots=1)
+        tuner.strict = True
+        try:
+            tuner.search()
+        except KeyError as error:
+            said = repr(error)
+        tuner.strict = False
+        tuner.search()
+        print(json.dumps([said, len(tuner.get_best_trials(9))]))
+    """) == ["KeyError('0000')", 3]
+
+
+def test_metrics_may_be_told_to_the_oracle(loop: Callable[..., Any]) -> None:
+    """As scripts for older versions of Keras Tuner do: several of one step are averaged, and a warning says so once."""
+    assert loop("""
+        import warnings
+        class Old(gs.GridSearch):
+            def on_trial_end(self, trial):
+                ended[trial.trial_id] = [trial.score, trial.best_step, trial.metrics.get_best_value("loss")]
+            def run_trial(self, trial):
+                x = trial.hyperparameters.Int("x", 1, 2)
+                self.oracle.update_trial(trial.trial_id, {"loss": x + 2.0}, step=0)
+                self.oracle.update_trial(trial.trial_id, {"loss": x - 1.0}, step=1)
+                self.oracle.update_trial(trial.trial_id, {"loss": x + 1.0}, step=1)
+        ended = {}
+        tuner = Old(objective="loss", cpu_slots=2)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            tuner.search()
+        print(json.dumps([[each.category.__name__ for each in caught], ended]))
+    """) == [["DeprecationWarning"], {"0000": [1.0, 1, 1.0], "0001": [2.0, 1, 2.0]}]
+
+
+def test_a_tuner_s_own_state(loop: Callable[..., Any]) -> None:
+    """What get_state returns is there again for a tuner that is made over the same run."""
+    script = """
+        class Counting(gs.GridSearch):
+            count = 0
+            def get_state(self): return {"count": self.count}
+            def set_state(self, state): self.count = state["count"]
+            def on_trial_end(self, trial):
+                self.count += 1
+                super().on_trial_end(trial)
+            def run_trial(self, trial):
+                return float(trial.hyperparameters.Int("x", 1, 3))
+        tuner = Counting()
+        before = tuner.count
+        tuner.search()
+        print(json.dumps([before, tuner.count]))
+    """
+    assert [loop(script), loop(script)] == [[0, 3], [3, 3]]
