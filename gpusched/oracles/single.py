@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from gpusched.errors import UsageError
-from gpusched.hyperparameters import HyperParameters
+from gpusched.hyperparameters import HyperParameter, HyperParameters
 from gpusched.objective import Objective
 from gpusched.oracles.base import Plan
 from gpusched.oracles.hyperband import Brackets
@@ -84,8 +84,11 @@ class GridSearch(FullTraining):
     """Every configuration of the grid, in the order of the space, the last hyperparameter moving fastest.
 
     Of each hyperparameter the default comes first, then the others. A range without step stands on the grid with its
-    default and ten values, evenly spread in probability. All of this is as in Keras Tuner.
+    default and ten values, evenly spread in probability. Where `build` asks for a hyperparameter under some values only
+    and does not say so by a condition, it is varied under these. All of this is as in Keras Tuner.
     """
+
+    sampler: GridSampler
 
     def __init__(
         self,
@@ -108,7 +111,17 @@ class GridSearch(FullTraining):
         )
 
     def _most_distinct(self) -> int | None:
-        return self.space.distinct(grid=True)
+        return self.sampler.distinct()
+
+    def extend(
+        self,
+        trial_id: int,
+        hyperparameters: Iterable[HyperParameter | Mapping[str, Any]],
+        values: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().extend(trial_id, hyperparameters, values)
+        # Also where the space has not grown: this trial asks for what another had asked for.
+        self._extended()
 
 
 class BayesianOptimization(FullTraining):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gpusched import HyperParameters, Objective
-from gpusched.oracles import ASHA, BayesianOptimization, GridSearch, Job, RandomSearch
+from gpusched.hyperparameters import Choice
+from gpusched.oracles import ASHA, BayesianOptimization, Done, GridSearch, Job, RandomSearch
 from gpusched.oracles.draws import late_value, uniform
 from gpusched.oracles.samplers import Space
 from gpusched.oracles.samplers.codec import Codec
@@ -108,6 +109,34 @@ def test_a_range_without_step_on_the_grid():
     rates = [values["lr"] for values in grid_of(hp)]
     assert rates == [1e-3, *hp.space[0].values]
     assert len(rates) == 11
+
+
+@pytest.mark.parametrize("slots", [1, 2, 4, 7])
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_a_grid_varies_what_a_branch_asks_for_in_that_branch_alone(slots, newest_first):
+    """`if hp.Boolean(...)` around a hyperparameter, without a condition: 3 + 3 x 3 configurations, none twice."""
+    hp = HyperParameters()
+    hp.Boolean("deep")
+    hp.Choice("units", [3, 4, 5])
+    oracle, out, asked = GridSearch(hp, LOSS), [], []
+    while (job := oracle.ask()) != Done() or out:
+        if isinstance(job, Job):
+            out.append(job)
+        if len(out) == slots or not isinstance(job, Job):
+            job = out.pop(-1 if newest_first else 0)
+            if job.values["deep"]:
+                late = Choice("rate", [0, 1, 2])
+                values = {"rate": oracle.draw_late(job.trial_id, late), **job.values}
+                if "rate" not in job.values:
+                    oracle.extend(job.trial_id, [late], values)
+            else:
+                values = {name: job.values[name] for name in ("deep", "units")}
+            asked.append(tuple(values.items()))
+            oracle.tell(job, [1.0])
+    wanted = [{"deep": False, "units": n} for n in (3, 4, 5)]
+    wanted += [{"deep": True, "units": n, "rate": rate} for n in (3, 4, 5) for rate in (0, 1, 2)]
+    assert sorted(map(sorted, asked)) == sorted(sorted(values.items()) for values in wanted)
+    assert oracle.plan().trials == 12
 
 
 def test_codec_round_trip():
