@@ -15,6 +15,7 @@ import traceback
 from dataclasses import dataclass
 from typing import NoReturn
 
+from gpusched.launcher.children import own_streams
 from gpusched.launcher.loading import launch
 from gpusched.launcher.source import GoOn, UserCode
 from gpusched.launcher.standby import wakes
@@ -110,6 +111,7 @@ def _wait(orders: socket.socket, maker: int, code: UserCode) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the scheduler's to hear, and so is a lost terminal.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.set_wakeup_fd(-1)
+    own_streams()  # A notebook's need threads that the fork has not.
     die_with(maker)
     while True:
         mark, fds, _, _ = socket.recv_fds(orders, 256, 1)

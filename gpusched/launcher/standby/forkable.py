@@ -68,9 +68,22 @@ def _pool() -> str | None:
     from threadpoolctl import threadpool_info
 
     blas = sum(each["num_threads"] - 1 for each in threadpool_info() if each["user_api"] == "blas")
-    if len(os.listdir("/proc/self/task")) > threading.active_count() + blas:
-        return "it computed with OpenMP's threads"
-    return None
+    return "it computed with OpenMP's threads" if len(_nameless()) > blas else None
+
+
+def _nameless() -> list[str]:
+    """Native threads that bear the process's own name, as all do that do not give themselves another."""
+    known = {str(thread.native_id) for thread in threading.enumerate()}
+    own = _name(str(os.getpid()))
+    return [task for task in os.listdir("/proc/self/task") if task not in known and _name(task) == own]
+
+
+def _name(task: str) -> str | None:
+    try:
+        with open(f"/proc/self/task/{task}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return None  # It has ended meanwhile.
 
 
 def _is_mapped(library: str) -> bool:
