@@ -128,7 +128,9 @@ class BayesianOptimization(FullTraining):
     """Each trial trained in full; a Gaussian process over the earlier ones proposes the next.
 
     ``num_initial_points`` trials are quasi-random before the model is asked; left out, 4 more than half as many
-    as there are hyperparameters, 10 at most.
+    as there are hyperparameters, 10 at most. With ``beta``, proposals have the best confidence bound, so many standard
+    deviations from the mean; without, they are best in one draw from the posterior. ``alpha`` is the variance of the
+    noise of standardised scores; left out, it is fitted.
     """
 
     def __init__(
@@ -138,6 +140,8 @@ class BayesianOptimization(FullTraining):
         max_epochs: int = 1,
         max_trials: int | None = 10,
         num_initial_points: int | None = None,
+        alpha: float | None = None,
+        beta: float | None = None,
         *,
         seed: int = 0,
         initial: Iterable[Mapping[str, Any]] = (),
@@ -151,6 +155,6 @@ class BayesianOptimization(FullTraining):
             max_epochs,
             max_trials=max_trials,
             seed=seed,
-            sampler=ModelSampler(start, explore=_EXPLORE),
+            sampler=ModelSampler(start, explore=_EXPLORE, alpha=alpha, beta=beta),
             initial=initial,
         )

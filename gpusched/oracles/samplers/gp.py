@@ -36,16 +36,26 @@ class GP:
     """Posterior of a function of configuration and level.
 
     ``x`` is (n, d) in the unit cube, ``t`` (n,) the level, ``trial`` (n,) which trial a point is of, ``y`` (n,)
-    about standardised.
+    about standardised. ``noise``, its variance, is fitted where it is not given; where it is, all luck is noise.
     """
 
-    def __init__(self, x: Array, t: Array, trial: npt.NDArray[np.int64], y: Array, theta: Array | None) -> None:
+    def __init__(
+        self,
+        x: Array,
+        t: Array,
+        trial: npt.NDArray[np.int64],
+        y: Array,
+        theta: Array | None,
+        noise: float | None = None,
+    ) -> None:
         self.x, self.t, self.trial, self.y = x, t, trial, y
         self._d = d = x.shape[1]
         means = [m for m, _ in _PRIOR.values()]
         # Longer where there are more dimensions (Hvarfner et al. 2024): distances in the cube grow with their root.
         self._mean = np.array([np.log(0.35 * max(d, 1) ** 0.5)] * d + means)
         self._sd = np.array([0.8] * d + [s for _, s in _PRIOR.values()])
+        if noise is not None:
+            self._mean[d + 3 : d + 5], self._sd[d + 3 : d + 5] = (-20.0, np.log(noise)), 1e-6
         self.theta = self._mean.copy() if theta is None or len(theta) != d + len(means) else theta
 
     def fit(self, steps: int = 30) -> None:

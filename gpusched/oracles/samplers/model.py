@@ -4,6 +4,9 @@ A Gaussian process over (configuration, log epoch) learns from every rung of eve
 configuration that is best, at full training, in one function drawn from the posterior (Thompson 1933): so trials
 proposed at the same time differ without anything being made up about those still running.
 
+Or, where ``beta`` is given, the one whose lower confidence bound is best (Srinivas et al. 2010), with those still
+running taken for as bad as the model can believe.
+
 Guards against being led astray: a share of the trials is quasi-random, the larger the worse the model, shown the
 lowest rung alone, ranks the trials that were promoted; and nothing is proposed next to what was tried.
 """
@@ -34,6 +37,8 @@ _MOST_POINTS = 300
 _REFIT = 1.1
 #: Candidates all over the space, and beside each of the best trials.
 _ANYWHERE, _BESIDE, _BEST = 300, 30, 5
+#: How often what lies about the best candidates is looked at, each time as many as beside the best trials.
+_REFINED = 6
 #: A candidate is nearer to no trial than this share of the cube's diagonal, times the side of the cube that each trial
 #: has to itself: in few dimensions they soon stand close.
 _APART = 0.18
@@ -42,11 +47,23 @@ _CLIP = 0.7
 
 
 class ModelSampler(Sampler):
-    """``start`` quasi-random trials first, then those that the model proposes, and of these a share ``explore``."""
+    """``start`` quasi-random trials first, then those that the model proposes, and of these a share ``explore``.
 
-    def __init__(self, start: int = _START, explore: float = _EXPLORE) -> None:
+    ``beta``: proposals have the best lower confidence bound, so many standard deviations below the mean, in place of a
+    draw from the posterior. ``alpha``: the variance of the scores' noise, where theirs is 1; None: it is fitted.
+    """
+
+    def __init__(
+        self,
+        start: int = _START,
+        explore: float = _EXPLORE,
+        *,
+        alpha: float | None = None,
+        beta: float | None = None,
+    ) -> None:
         self._start = start
         self._before = explore
+        self._alpha, self._beta = alpha, beta
 
     def begin(self, oracle: Oracle, initial: list[dict[str, Any]]) -> None:
         super().begin(oracle, initial)
@@ -131,7 +148,7 @@ class ModelSampler(Sampler):
     def _best_of_one_draw(self, rng: np.random.Generator) -> dict[str, Any] | None:
         trials, levels, y = self._points(rng)
         x, ids = self._embed(trials), np.array([trial.id for trial in trials])
-        gp = GP(x, levels, ids, y, self._theta)
+        gp = GP(x, levels, ids, y, self._theta, self._alpha)
         if self._theta is None or len(y) >= _REFIT * self._fitted:
             gp.fit()
             self._theta, self._fitted = gp.theta, len(y)
@@ -142,8 +159,41 @@ class ModelSampler(Sampler):
         candidates = self._candidates(gp, rng)
         if candidates is None:
             return None
+        if self._beta is not None:
+            return self._codec.values(self._lowest_bound(gp, candidates, self._beta, rng))
         draw = gp.draw(self._codec.embed(candidates), np.ones(len(candidates)), rng)
         return self._codec.values(candidates[int(np.argmin(draw))])
+
+    def _lowest_bound(self, gp: GP, candidates: Array, beta: float, rng: np.random.Generator) -> Array:
+        """Of the candidates and what lies about the best of them, the one with the lowest confidence bound."""
+        gp = self._with_running(gp)
+
+        def bounds(rows: Array) -> Array:
+            mean, deviation = gp.predict(self._codec.embed(rows), np.ones(len(rows)))
+            return np.asarray(mean - beta * deviation)
+
+        low = bounds(candidates)
+        for _ in range(_REFINED):
+            best = candidates[np.argsort(low, kind="stable")[:_BEST]]
+            more = self._moved(np.repeat(best, _BESIDE, 0), rng)
+            candidates, low = (
+                np.vstack([best, more]),
+                np.concatenate([np.sort(low, kind="stable")[:_BEST], bounds(more)]),
+            )
+        return np.asarray(candidates[int(np.argmin(low))])
+
+    def _with_running(self, gp: GP) -> GP:
+        """The model as if those that are still running had ended badly: a deviation above what it expects of them."""
+        running = [trial for trial in self.oracle.trials.values() if trial.id not in self._ended]
+        if not running:
+            return gp
+        x, levels = self._embed(running), np.ones(len(running))
+        mean, deviation = gp.predict(x, levels)
+        ids = np.array([trial.id for trial in running])
+        y = np.concatenate([gp.y, mean + deviation])
+        more = GP(np.vstack([gp.x, x]), np.concatenate([gp.t, levels]), np.concatenate([gp.trial, ids]), y, gp.theta)
+        more.condition()
+        return more
 
     def _candidates(self, gp: GP, rng: np.random.Generator) -> Array | None:
         """(n, h) probabilities: all over the space and beside the best trials, but not next to any trial."""

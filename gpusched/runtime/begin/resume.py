@@ -23,6 +23,8 @@ from gpusched.trial.settings import Settings
 _WAY_OUT = "--fresh starts anew and keeps the old run aside"
 #: Budgets: they may change from session to session.
 _BUDGETS = {"max_trials"}
+#: Arguments that searches begun by older releases were decided without; they go on without.
+_NEWER = {"alpha", "beta"}
 
 
 def record_of(
@@ -96,6 +98,8 @@ def _differences(old: SearchRecord, new: Settings) -> Iterator[tuple[str, Any, A
     if new.objectives != old.objectives:
         yield "objective", _objectives(old.objectives), _objectives(new.objectives)
     for name in sorted(old.arguments.keys() | new.arguments.keys()):
+        if name in _NEWER and name not in old.arguments:
+            continue
         was, is_now = old.arguments.get(name), new.arguments.get(name)
         if name not in _BUDGETS and was != is_now:
             yield name, was, is_now
