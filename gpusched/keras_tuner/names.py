@@ -9,6 +9,7 @@ from __future__ import annotations
 #: things under different paths stands with its path.
 HOMES = {
     "BayesianOptimization": "gpusched.tuners",
+    "BayesianOptimizationOracle": "gpusched.tuners.oracle",
     "Boolean": "gpusched.hyperparameters",
     "Choice": "gpusched.hyperparameters",
     "DefaultObjective": "gpusched.objective",
@@ -24,17 +25,21 @@ HOMES = {
     "HyperImageAugment": "gpusched.applications",
     "HyperResNet": "gpusched.applications",
     "HyperXception": "gpusched.applications",
+    "GridSearchOracle": "gpusched.tuners.oracle",
     "HyperModel": "gpusched.hypermodel",
     "HyperParameter": "gpusched.hyperparameters",
     "HyperParameters": "gpusched.hyperparameters",
     "Hyperband": "gpusched.tuners",
+    "HyperbandOracle": "gpusched.tuners.oracle",
     "Int": "gpusched.hyperparameters",
     "MetricHistory": "gpusched.metrics",
     "MetricObservation": "gpusched.metrics",
     "MetricsTracker": "gpusched.metrics",
     "MultiObjective": "gpusched.objective",
     "Objective": "gpusched.objective",
+    "Oracle": "gpusched.tuners.oracle",
     "RandomSearch": "gpusched.tuners",
+    "RandomSearchOracle": "gpusched.tuners.oracle",
     "Trial": "gpusched.trials",
     "TrialStatus": "gpusched.trials",
     "Tuner": "gpusched.tuners",
@@ -47,14 +52,16 @@ HOMES = {
     "infer_metric_direction": "gpusched.metrics",
     "maybe_distribute": "gpusched.trial.fitting.distribution",
     "serialize": "gpusched.hyperparameters",
+    "synchronized": "gpusched.tuners.oracle",
 }
 
 _TUNERS = "BayesianOptimization GridSearch Hyperband RandomSearch Tuner"
+_ORACLES = "BayesianOptimizationOracle GridSearchOracle HyperbandOracle RandomSearchOracle"
 _TYPES = "Boolean Choice Fixed Float Int"
 _ERRORS = "FailedTrialError FatalError FatalRuntimeError FatalTypeError FatalValueError"
 
 #: What the package itself has: attributes that are loaded when they are asked for.
-TOP = f"HyperModel HyperParameter HyperParameters Objective {_TUNERS}".split()
+TOP = f"HyperModel HyperParameter HyperParameters Objective Oracle {_TUNERS} synchronized".split()
 
 #: What is below which path, Keras Tuner's own and, from older releases, kerastuner's. Real modules come first.
 PATHS = {
@@ -75,17 +82,17 @@ PATHS = {
         "engine.hyperparameters.hyperparameters": "HyperParameter HyperParameters",
         "engine.metrics_tracking": "MetricHistory MetricObservation MetricsTracker infer_metric_direction",
         "engine.objective": "DefaultObjective MultiObjective Objective create_objective",
-        "engine.oracle": "Objective",
+        "engine.oracle": "Objective Oracle synchronized",
         "engine.trial": "Trial TrialStatus generate_trial_id",
         "engine.tuner": "Tuner maybe_distribute",
         "engine.tuner_utils": "",
         "errors": _ERRORS,
-        "oracles": "",
+        "oracles": _ORACLES,
         "tuners": _TUNERS,
-        "tuners.bayesian": "BayesianOptimization",
-        "tuners.gridsearch": "GridSearch",
-        "tuners.hyperband": "Hyperband",
-        "tuners.randomsearch": "RandomSearch",
+        "tuners.bayesian": "BayesianOptimization BayesianOptimizationOracle",
+        "tuners.gridsearch": "GridSearch GridSearchOracle",
+        "tuners.hyperband": "Hyperband HyperbandOracle",
+        "tuners.randomsearch": "RandomSearch RandomSearchOracle",
     }.items()
 }
 
