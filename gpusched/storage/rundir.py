@@ -23,6 +23,7 @@ import msgspec
 
 from gpusched.errors import UsageError
 from gpusched.storage.records import SearchRecord
+from gpusched.trials import name_of
 
 T = TypeVar("T")
 
@@ -132,7 +133,7 @@ class RunDir:
         return self.path / "trials"
 
     def trial(self, trial_id: int) -> TrialDir:
-        return TrialDir(self.trials / f"{trial_id:04d}")
+        return TrialDir(self.trials / name_of(trial_id))
 
     def trial_ids(self) -> list[int]:
         """Ids of the trials that have a folder, ascending."""

@@ -16,6 +16,7 @@ from gpusched.storage.rundir import RunDir
 from gpusched.trial.checkpoint import States
 from gpusched.trial.record import Enough, Record, Stopped, StopRequest, number
 from gpusched.trial.tuning.tried import Tried
+from gpusched.trials import name_of
 
 
 class Trial:
@@ -51,7 +52,7 @@ class Trial:
 
     @property
     def trial_id(self) -> str:
-        return str(self.id)
+        return name_of(self.id)
 
     def load_checkpoint(self) -> bytes | None:
         """What was saved last for this trial; None where nothing was."""

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from gpusched.hyperparameters import Boolean, Choice, Fixed, Float, HyperParameters, Int
+from gpusched.trials import name_of
 
 
 def move(callbacks: list[Any], trial: int, execution: int, hp: HyperParameters) -> list[Any]:
@@ -13,7 +14,7 @@ def move(callbacks: list[Any], trial: int, execution: int, hp: HyperParameters) 
     added = []
     for callback in callbacks:
         if type(callback).__name__ == "TensorBoard":
-            callback.log_dir = os.path.join(str(callback.log_dir), str(trial), f"execution{execution}")
+            callback.log_dir = os.path.join(str(callback.log_dir), name_of(trial), f"execution{execution}")
             plugin = _plugin(callback.log_dir, trial, hp)
             if plugin is not None:
                 added.append(plugin)
@@ -32,7 +33,7 @@ def _plugin(folder: str, trial: int, hp: HyperParameters) -> Any:
     values = {
         api.HParam(each.name, _domain(api, each)): hp.values[each.name] for each in hp.space if hp.is_active(each)
     }
-    return api.KerasCallback(writer=folder, hparams=values, trial_id=str(trial))
+    return api.KerasCallback(writer=folder, hparams=values, trial_id=name_of(trial))
 
 
 def _domain(api: Any, each: Any) -> Any:

@@ -142,4 +142,4 @@ def test_tensorboard_goes_into_a_folder_for_each_trial(scenario: Scenario) -> No
         result = [sorted({os.path.relpath(file, "logs").split("/train")[0].split("/val")[0].split("/events")[0]
                           for file in files}), b"_hparams_" in blob]
     """)
-    assert result == [["3/execution0"], True]
+    assert result == [["0003/execution0"], True]
