@@ -20,11 +20,13 @@ import msgspec
 
 from gpusched.core.outcome import End, Failure, Usage
 from gpusched.errors import GpuschedError
+from gpusched.launcher import pins
 from gpusched.launcher.protocol import Load, encode
 from gpusched.launcher.source import Ahead, GoOn, UserCode, blame, take
 from gpusched.storage.identity import own_identity
 from gpusched.storage.records import JobSpec, Outcome
 from gpusched.storage.rundir import RunDir, TrialDir, as_json, write_whole
+from gpusched.system import threads
 from gpusched.system.kernel import adopt_orphans, die_with, end_children, outlive_parent
 from gpusched.trial.quiet import flush
 
@@ -221,8 +223,10 @@ def train(task: Task | None, code: UserCode, spec: JobSpec, alive: Callable[[], 
     """
     from gpusched.trial.fitting import framework
 
-    framework.prepare(spec)  # Before the user's code, which may start a framework.
+    # Before the user's code, which may start a framework.
+    pins.hold(environment(spec), also=lambda: framework.prepare(spec))
     if task is None:
+        threads.forget()  # The user's code loads more.
         alive()  # Loading is the user's own time.
         if isinstance(code, Ahead):
             raise GoOn(code.nth, lambda arrived: _run(arrived, spec, alive), lambda error: _failed(spec, error))
@@ -238,6 +242,10 @@ def train(task: Task | None, code: UserCode, spec: JobSpec, alive: Callable[[], 
 def _run(task: Task, spec: JobSpec, alive: Callable[[], None]) -> int:
     from gpusched.trial.job import run_job
 
+    if said := pins.again():
+        print(f"gpusched: {said}", file=sys.stderr)
+    if spec.cores:
+        threads.limit(len(spec.cores))
     try:
         run_job(task, spec, alive=alive)
     except OSError:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpusched.errors import GpuschedError, fatal_classes
+from gpusched.launcher import pins
 from gpusched.launcher.protocol import Found, Load, Refused, Reply, decode_request, encode
 from gpusched.launcher.source import Ahead, GoOn, UserCode, blame, details, load_task, take
-from gpusched.launcher.standby import wakes
 from gpusched.system.kernel import adopt_orphans, die_with
 from gpusched.trial.quiet import flush, quiet_unless_it_fails
 
@@ -63,8 +63,7 @@ def by_fork(task: Task | None, code: UserCode, inherited: Iterable[int]) -> Disc
         die_with(parent)
         os.setsid()
         adopt_orphans()
-        wakes.before = None
-        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+        pins.hold(pins.NONE)
         for fd in (*inherited, read):
             os.close(fd)
         if isinstance(code, Ahead):
@@ -106,7 +105,9 @@ def find(load: Callable[[], Task]) -> Reply:
 
     try:
         with quiet_unless_it_fails():
-            return Found(space=discover(load()).get_config())
+            task = load()
+            pins.again()
+            return Found(space=discover(task).get_config())
     except BaseException as error:
         return _refusal("finding the hyperparameters", error)
 
@@ -125,6 +126,7 @@ def _tell(fd: int, reply: Reply) -> int:
 
 if __name__ == "__main__":
     die_with(int(sys.argv[2]))
+    pins.hold(pins.NONE)
     message: Load = decode_request.decode(sys.stdin.buffer.readline())  # type: ignore[assignment]
     _tell(int(sys.argv[1]), find(lambda: load_task(message)))
     flush()

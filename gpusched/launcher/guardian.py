@@ -26,6 +26,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     serve: bool  #: the fork serves, or has refused; there is nothing more to try
     keras: bool = True
     reason: str = ""
+    notice: str | None = None  #: what people should know of the user's code
 
 
 class Ended(Exception):

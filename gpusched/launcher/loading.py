@@ -14,7 +14,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from gpusched.errors import GpuschedError
-from gpusched.launcher import guardian
+from gpusched.launcher import guardian, pins
 from gpusched.launcher.guardian import SchedulerGone, Verdict, say
 from gpusched.launcher.protocol import Load, Loaded, Refused, decode_request, encode
 from gpusched.launcher.source import (
@@ -28,8 +28,8 @@ from gpusched.launcher.source import (
     imports_keras,
     take,
 )
-from gpusched.launcher.standby import wakes
 from gpusched.launcher.standby.forkable import unforkable
+from gpusched.system import threads
 from gpusched.system.kernel import adopt_orphans, end_children, outlive_parent
 
 if TYPE_CHECKING:
@@ -42,10 +42,9 @@ def launch(sock: socket.socket, made: UserCode | None = None) -> int:
     `made` is what this process, a fork of a caller, has or comes to; None: the first message says what to load.
     Raises GoOn in a trial's process that goes on with the caller's script.
     """
-    wakes.before = None  # Here it is known what may start a runtime, and where.
     guardian.detach_signals()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    pins.hold(pins.NONE)
     adopt_orphans()
     source = _first_message(sock)
     code = Written(source) if made is None else Ahead(source.nth) if isinstance(made, Ahead) else made
@@ -94,7 +93,7 @@ def _load(sock: socket.socket, source: Load, code: UserCode, verdict: int) -> No
 
     if isinstance(code, Ahead):
         sock.sendall(encode(Loaded(settings=source.settings or {})))
-        _serve(sock, source, code, None, verdict)
+        _serve(sock, source, code, None, verdict, None)
         return
     doing = "importing Keras"
     try:
@@ -107,7 +106,7 @@ def _load(sock: socket.socket, source: Load, code: UserCode, verdict: int) -> No
         sock.sendall(encode(Loaded(settings=_plain(wanted))))
         keras = wanted.keras
         if source.mode == "spawn":
-            say(verdict, Verdict(serve=False, keras=keras))
+            say(verdict, Verdict(serve=False, keras=keras, notice=pins.again()))
             return
         if keras:
             doing = "importing Keras"
@@ -120,33 +119,36 @@ def _load(sock: socket.socket, source: Load, code: UserCode, verdict: int) -> No
         say(verdict, Verdict(serve=True))
         _refuse(sock, refused)
         return
+    notice = pins.again()
     reason = unforkable()
     if reason is not None and source.mode != "fork":
-        say(verdict, Verdict(serve=False, keras=keras, reason=reason))
+        say(verdict, Verdict(serve=False, keras=keras, reason=reason, notice=notice))
         return
-    _serve(sock, source, code, task, verdict)
+    _serve(sock, source, code, task, verdict, notice)
 
 
-def _serve(sock: socket.socket, source: Load, code: UserCode, task: Task | None, verdict: int) -> None:
+def _serve(
+    sock: socket.socket, source: Load, code: UserCode, task: Task | None, verdict: int, notice: str | None
+) -> None:
     from gpusched.launcher.server import Server
 
     _settle()
     _become_launcher(verdict)
-    Server(sock, source, code, task, "fork").serve()
+    Server(sock, source, code, task, "fork", notice).serve()
 
 
 def _serve_frame(sock: socket.socket, source: Load, code: UserCode, judged: Verdict, verdict: int) -> None:
     """In the second fork: serves with the framework alone, or with nothing where every trial is to start anew."""
     from gpusched.launcher.server import Server
 
-    notice = None
+    notices = [judged.notice] if judged.notice else []
     mode = source.mode
     if mode != "spawn":
         mode = "fork-framework"
         if isinstance(code, Held):
-            notice = f"load_data cannot be shared by forking, {judged.reason}: each trial calls it anew"
+            notices.append(f"load_data cannot be shared by forking, {judged.reason}: each trial calls it anew")
         else:
-            notice = (
+            notices.append(
                 f"the script cannot be shared by forking, {judged.reason}: "
                 "each trial loads it anew (moving that into build_model makes trials start faster)"
             )
@@ -154,7 +156,7 @@ def _serve_frame(sock: socket.socket, source: Load, code: UserCode, judged: Verd
             import_framework()
         _settle()
     _become_launcher(verdict)
-    Server(sock, source, code, None, mode, notice).serve()
+    Server(sock, source, code, None, mode, "\n".join(notices) or None).serve()
 
 
 def _become_launcher(verdict: int) -> None:
@@ -173,5 +175,6 @@ def _settle() -> None:
     """Loads what each trial would load otherwise, and leaves it to no collector: its pages stay shared after forks."""
     import gpusched.trial.job  # noqa: F401
 
+    threads.find()
     gc.collect()
     gc.freeze()

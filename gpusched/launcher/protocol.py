@@ -91,7 +91,7 @@ class Ready(_Message, frozen=True, kw_only=True):
     """Data are loaded; trials can be started."""
 
     mode: str  #: fork, fork-framework or spawn
-    notice: str | None = None  #: why trials do not start the fastest way
+    notice: str | None = None  #: why trials do not start the fastest way, and the like; a line each
     identity: Identity
 
 

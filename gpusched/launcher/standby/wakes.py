@@ -19,16 +19,21 @@ from typing import Any
 SWITCH = "GPUSCHED_STANDBY"
 
 #: Called right before a runtime starts; None: nobody minds.
-before: Callable[[], None] | None = None
+before: Callable[[], object] | None = None
 _calling = False
 
 
 def keep_ready() -> None:
     """From now on a copy of this process is made right before a framework's runtime starts in it."""
-    global before
     if os.environ.get(SWITCH) != "0":
-        before = _copy
-        _watch()
+        watch(_copy)
+
+
+def watch(call: Callable[[], object]) -> None:
+    """From now on this is called right before a framework's runtime starts, and nothing else is."""
+    global before
+    before = call
+    _watch()
 
 
 def _copy() -> None:

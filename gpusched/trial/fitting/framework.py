@@ -19,11 +19,14 @@ import numpy as np
 from gpusched.core.outcome import End
 from gpusched.storage.records import JobSpec
 from gpusched.storage.rundir import RunDir
+from gpusched.system import growth
 from gpusched.trial.quiet import quiet_unless_it_fails
 from gpusched.trial.record import Ending
 
 #: Of a GPU that several trials share, so much stays for the driver's contexts.
 _USABLE = 0.92
+#: A program's part of a GPU, by the names that JAX reads.
+_XLA_PARTS = ("XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_CLIENT_MEM_FRACTION")
 #: What took JAX longer than this to compile is kept for other trials.
 _WORTH_KEEPING_SECONDS = 0.2
 
@@ -53,17 +56,30 @@ def pinned(env: Mapping[str, str]) -> list[str]:
 
 
 def prepare(spec: JobSpec) -> None:
-    """Says by environment how much GPU memory a framework may take, for one that is loaded later too.
+    """Says by environment how much GPU memory a framework may take, for one that is loaded later too. Twice is once.
 
     Memory grows, up to the limit where several share a GPU: what a trial holds is then what it needs, and can be
     learnt from. (TensorFlow refuses both of one program; of the environment its allocator takes the growth, see
     GetAllowGrowthValue in gpu_bfc_allocator.cc.)
     """
-    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    if (fraction := memory_fraction(spec)) is not None:
-        # XLA knows no limit in bytes, only a share of the whole.
-        os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{fraction:.3f}")
+    os.environ.setdefault(growth.TENSORFLOW, "true")
+    os.environ.setdefault(growth.JAX, "false")
+    # XLA knows no limit in bytes, only a share of the whole: 0.75 where nothing is said. It refuses both names at once.
+    asked = next((value for name in _XLA_PARTS if (value := _part(os.environ.get(name))) is not None), None)
+    most = memory_fraction(spec)
+    if most is None and pinned(spec.env):
+        most = asked or _USABLE
+    if most is not None:
+        for name in _XLA_PARTS:
+            os.environ.pop(name, None)
+        os.environ[_XLA_PARTS[0]] = f"{min(most, asked or most):.3f}"
+
+
+def _part(text: str | None) -> float | None:
+    try:
+        return float(text or "") or None
+    except ValueError:
+        return None
 
 
 def memory_fraction(spec: JobSpec) -> float | None:
@@ -120,9 +136,11 @@ def _configure_tensorflow(limit_bytes: int | None) -> None:
 
     for gpu in tf.config.list_physical_devices("GPU"):
         if limit_bytes is not None:
-            # TensorFlow refuses a limit and growth together.
+            # TensorFlow refuses a limit and growth together, and scripts ask for growth: before this, or in their loop.
+            tf.config.experimental.set_memory_growth(gpu, False)
             limit = tf.config.LogicalDeviceConfiguration(memory_limit=limit_bytes >> 20)
             tf.config.set_logical_device_configuration(gpu, [limit])
+            tf.config.experimental.set_memory_growth = lambda device, enable: None
         else:
             tf.config.experimental.set_memory_growth(gpu, True)
 

@@ -12,6 +12,7 @@ from gpusched.trial.fitting import framework
 
 GIB = 2**30
 GPU = {"CUDA_VISIBLE_DEVICES": "GPU-a"}
+NEWER = "XLA_CLIENT_MEM_FRACTION"
 VARIABLES = ("TF_FORCE_GPU_ALLOW_GROWTH", "XLA_PYTHON_CLIENT_PREALLOCATE", "XLA_PYTHON_CLIENT_MEM_FRACTION")
 
 
@@ -19,20 +20,20 @@ def spec(**more: Any) -> JobSpec:
     return JobSpec(run="/run", trial=0, attempt=1, values={}, start_epoch=0, stop_epoch=1, seed=0, env=GPU, **more)
 
 
-def told(job: JobSpec, monkeypatch: pytest.MonkeyPatch) -> dict[str, str | None]:
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    framework.prepare(job)
-    found = {name: os.environ.get(name) for name in VARIABLES}
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    return found
+def told(job: JobSpec, monkeypatch: pytest.MonkeyPatch, **said: str) -> dict[str, str | None]:
+    """What frameworks read, where the user has said this and nothing else."""
+    with monkeypatch.context() as patch:
+        plain = {name: value for name, value in os.environ.items() if name not in (*VARIABLES, NEWER)}
+        patch.setattr(os, "environ", plain | said)
+        framework.prepare(job)
+        framework.prepare(job)
+        return {name: os.environ.get(name) for name in (*VARIABLES, NEWER)}
 
 
 @pytest.mark.parametrize(
     ("job", "fraction"),
     [
-        (spec(gpu_bytes=24 * GIB), None),
+        (spec(gpu_bytes=24 * GIB), "0.920"),
         (spec(gpu_bytes=24 * GIB, share=2, memory_limit_bytes=9 * GIB), "0.375"),
         (spec(share=4), "0.230"),
     ],
@@ -40,15 +41,27 @@ def told(job: JobSpec, monkeypatch: pytest.MonkeyPatch) -> dict[str, str | None]
 )
 def test_memory_grows_up_to_the_limit(job: JobSpec, fraction: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is taken in advance; where several share a GPU, XLA is told the trial's part of it."""
-    assert told(job, monkeypatch) == dict(zip(VARIABLES, ("true", "false", fraction), strict=True))
+    assert told(job, monkeypatch) == dict(zip((*VARIABLES, NEWER), ("true", "false", fraction, None), strict=True))
 
 
 def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     """An environment that says otherwise is meant."""
-    monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "true")
-    framework.prepare(spec())
-    assert os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] == "true"
-    monkeypatch.delenv("TF_FORCE_GPU_ALLOW_GROWTH")
+    growth = {"TF_FORCE_GPU_ALLOW_GROWTH": "false", "XLA_PYTHON_CLIENT_PREALLOCATE": "true"}
+    said = told(spec(), monkeypatch, **growth)
+    assert {name: said[name] for name in growth} == growth
+
+
+@pytest.mark.parametrize("name", ["XLA_PYTHON_CLIENT_MEM_FRACTION", NEWER])
+@pytest.mark.parametrize(
+    ("job", "asked", "given"),
+    [(spec(), ".5", "0.500"), (spec(share=4), ".9", "0.230"), (spec(share=4), ".1", "0.100"), (spec(), "?", "0.920")],
+)
+def test_a_part_of_the_gpu_that_the_user_asks_for(
+    name: str, job: JobSpec, asked: str, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stands, by either of JAX's names, up to the trial's own; JAX refuses both names at once."""
+    said = told(job, monkeypatch, **{name: asked})
+    assert (said["XLA_PYTHON_CLIENT_MEM_FRACTION"], said[NEWER]) == (given, None)
 
 
 def error(name: str, text: str, base: type[Exception] = Exception) -> Exception:
