@@ -8,6 +8,7 @@ from __future__ import annotations
 #: Where each name is at home; `module:name` where it is called something else there. A name that means different
 #: things under different paths stands with its path.
 HOMES = {
+    "BaseTuner": "gpusched.tuners",
     "BayesianOptimization": "gpusched.tuners",
     "BayesianOptimizationOracle": "gpusched.tuners.oracle",
     "Boolean": "gpusched.hyperparameters",
@@ -36,10 +37,12 @@ HOMES = {
     "MetricObservation": "gpusched.metrics",
     "MetricsTracker": "gpusched.metrics",
     "MultiObjective": "gpusched.objective",
+    "MultiExecutionTuner": "gpusched.tuners",
     "Objective": "gpusched.objective",
     "Oracle": "gpusched.tuners.oracle",
     "RandomSearch": "gpusched.tuners",
     "RandomSearchOracle": "gpusched.tuners.oracle",
+    "SklearnTuner": "gpusched.tuners.sklearn",
     "Trial": "gpusched.trials",
     "TrialStatus": "gpusched.trials",
     "Tuner": "gpusched.tuners",
@@ -55,7 +58,7 @@ HOMES = {
     "synchronized": "gpusched.tuners.oracle",
 }
 
-_TUNERS = "BayesianOptimization GridSearch Hyperband RandomSearch Tuner"
+_TUNERS = "BayesianOptimization GridSearch Hyperband RandomSearch SklearnTuner Tuner"
 _ORACLES = "BayesianOptimizationOracle GridSearchOracle HyperbandOracle RandomSearchOracle"
 _TYPES = "Boolean Choice Fixed Float Int"
 _ERRORS = "FailedTrialError FatalError FatalRuntimeError FatalTypeError FatalValueError"
@@ -73,7 +76,7 @@ PATHS = {
         "applications.resnet": "HyperResNet",
         "applications.xception": "HyperXception",
         "engine": "",
-        "engine.base_tuner": "",
+        "engine.base_tuner": "BaseTuner",
         "engine.conditions": "Parent deserialize serialize",
         "engine.hypermodel": "HyperModel",
         "engine.hyperparameters": f"HyperParameter HyperParameters {_TYPES} deserialize serialize",
@@ -81,6 +84,7 @@ PATHS = {
         "engine.hyperparameters.hyperparameter": "HyperParameter",
         "engine.hyperparameters.hyperparameters": "HyperParameter HyperParameters",
         "engine.metrics_tracking": "MetricHistory MetricObservation MetricsTracker infer_metric_direction",
+        "engine.multi_execution_tuner": "MultiExecutionTuner",
         "engine.objective": "DefaultObjective MultiObjective Objective create_objective",
         "engine.oracle": "Objective Oracle synchronized",
         "engine.trial": "Trial TrialStatus generate_trial_id",
@@ -93,6 +97,7 @@ PATHS = {
         "tuners.gridsearch": "GridSearch GridSearchOracle",
         "tuners.hyperband": "Hyperband HyperbandOracle",
         "tuners.randomsearch": "RandomSearch RandomSearchOracle",
+        "tuners.sklearn_tuner": "SklearnTuner",
     }.items()
 }
 

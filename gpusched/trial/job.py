@@ -175,7 +175,7 @@ class Job:
     def _run_trial(self) -> None:
         """Trains by the tuner's own run_trial."""
         spec, record = self.spec, self.record
-        if self.task.asked.hypermodel is not None:
+        if self.task.keras:
             self._wake()
         else:
             framework.seed_everything(framework.seed_of(spec.seed, spec.trial, 0, spec.start_epoch))

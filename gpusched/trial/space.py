@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpusched.errors import FatalTypeError, GpuschedError, UsageError, fails_one_trial
+from gpusched.errors import FatalTypeError, GpuschedError, UsageError, fails_one_trial, fatal_classes
 from gpusched.hypermodel import build
 from gpusched.hyperparameters import HyperParameters, explore, serialize
 from gpusched.storage.records import JobSpec
@@ -70,6 +70,8 @@ def _probe(task: Task, failures: list[BaseException]) -> Callable[[HyperParamete
         except UsageError:
             raise
         except Exception as error:
+            if fatal_classes(error):
+                raise
             failures.append(error)
 
     def model_of(hp: HyperParameters) -> Any:

@@ -99,6 +99,14 @@ class Task:
         return overridden(self.tuner, "run_trial")
 
     @property
+    def keras(self) -> bool:
+        """Whether its trials will import Keras."""
+        if self.kind == "run_trial":
+            wanted = "keras" in sys.modules or getattr(self.tuner, "uses_keras", False)
+            return self.asked.hypermodel is not None and wanted
+        return self.kind == "keras"
+
+    @property
     def asks_by_build(self) -> bool:
         """Whether all its hyperparameters are those of the hypermodel, so that its run_trial need not be tried."""
         return bool(getattr(self.tuner, "asks_by_build", False))
@@ -265,7 +273,7 @@ def settings(task: Task, overrides: Mapping[str, Any] | None = None) -> Settings
         checkpoint_every=asked.checkpoint_every,
         engine=asked.engine,
         kind=kind,
-        keras=kind == "keras" or (kind == "run_trial" and asked.hypermodel is not None),
+        keras=task.keras,
         backend=os.environ.get("KERAS_BACKEND") or None,
         script=script,
         script_digest=digest(task),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from gpusched.hyperparameters import HyperParameters
-from gpusched.tuners.base import Tuner
+from gpusched.tuners.tuner import Tuner
 
 
 class Hyperband(Tuner):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,11 +36,11 @@ COMMON = (
     *("directory", "project_name", "overwrite", "executions_per_trial", "gpus", "per_gpu", "gpus_per_trial"),
     *("cpu_slots", "busy", "max_time", "trial_timeout", "engine", "sampler", "keep", "checkpoint_every"),
 )
-#: Of Keras Tuner: taken, and without meaning here.
-_IGNORED = ("logger", "tuner_id")
+#: Keras Tuner says the same.
+LOGGER = "logger= has no effect any more; log in on_trial_end"
 
 
-class Tuner(Hooks):
+class BaseTuner(Hooks):
     """Root of the tuners.
 
     Args:
@@ -68,8 +69,10 @@ class Tuner(Hooks):
     """
 
     def __init__(self, algorithm: str, hypermodel: Any = None, **asked: Any) -> None:
-        for name in _IGNORED:
-            asked.pop(name, None)
+        self.tuner_id = asked.pop("tuner_id", None) or self.tuner_id
+        self.logger = asked.pop("logger", None)
+        if self.logger is not None:
+            warnings.warn(LOGGER, DeprecationWarning, stacklevel=3)
         fields = {field.name for field in dataclasses.fields(Asked) if field.init}
         unknown = [name for name in asked if name not in fields]
         if unknown:
@@ -98,6 +101,10 @@ class Tuner(Hooks):
     @property
     def hypermodel(self) -> HyperModel | None:
         return self.asked.hypermodel
+
+    @hypermodel.setter
+    def hypermodel(self, given: Any) -> None:
+        self.asked.hypermodel = as_hypermodel(given)
 
     @property
     def objective(self) -> Any:
@@ -209,7 +216,11 @@ class Tuner(Hooks):
 
         Loads Keras into this process. Raises UsageError where weights are not kept, or there is no build_model.
         """
-        return self._results().models(self.asked, num_models)
+        return [self.load_model(trial) for trial in self.get_best_trials(num_models)]
+
+    def load_model(self, trial: Any) -> Any:
+        """A trial's model; get_best_models calls it, so that a subclass may load what its save_model has saved."""
+        return self._results().model(self.asked, int(trial.trial_id))
 
     def results(self) -> list[dict[str, Any]]:
         """A row for each trial, execution and epoch, all with the same columns: pandas.DataFrame(tuner.results())."""

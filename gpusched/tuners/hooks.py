@@ -29,6 +29,7 @@ class Hooks:
 
     asked: Asked
     tuner_id = "tuner0"
+    uses_keras = False  #: whether its trials want Keras's runtime started, were it not there
 
     @property
     def project_dir(self) -> str:

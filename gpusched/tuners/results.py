@@ -64,33 +64,29 @@ class Results:
             raise UsageError(f"trial {trial_id}: there is no such trial in {self.run.dir.path}")
         return trial_of(self.run, trial_id, self.space)
 
-    def models(self, asked: Asked, count: int) -> list[Any]:
-        """The best trials' models with the weights and the optimizer of their best epochs."""
+    def model(self, asked: Asked, trial: int) -> Any:
+        """A trial's model with the weights and the optimizer of its best epoch."""
         if asked.hypermodel is None:
             raise UsageError("get_best_models: train= and run_trial build no model that could be loaded")
         from gpusched.trial.checkpoint import States
         from gpusched.trial.fitting import state
         from gpusched.trial.fitting.training import compile_model
 
-        models = []
-        for each in self.trials(count):
-            best = States(self.run.dir.trial(each.id).best)
-            file = best.file(".weights.h5")
-            meta = best.meta() or {}
-            if file is None:
-                raise UsageError(
-                    f"trial {each.id}: its weights are not kept; keep={asked.keep} trials keep theirs, "
-                    "give the tuner a larger keep="
-                )
-            model = compile_model(asked, each.hyperparameters)
-            if not state.build_if_possible(model, meta):
-                raise UsageError(
-                    f"trial {each.id}: its model cannot be built without data; give the model's class a "
-                    "build(input_shape), or begin it with keras.Input"
-                )
-            state.load_weights(model, file)
-            models.append(model)
-        return models
+        best = States(self.run.dir.trial(trial).best)
+        file = best.file(".weights.h5")
+        if file is None:
+            raise UsageError(
+                f"trial {trial}: its weights are not kept; keep={asked.keep} trials keep theirs, "
+                "give the tuner a larger keep="
+            )
+        model = compile_model(asked, self.trial(trial).hyperparameters)
+        if not state.build_if_possible(model, best.meta() or {}):
+            raise UsageError(
+                f"trial {trial}: its model cannot be built without data; give the model's class a "
+                "build(input_shape), or begin it with keras.Input"
+            )
+        state.load_weights(model, file)
+        return model
 
     @property
     def remaining(self) -> int | None:
