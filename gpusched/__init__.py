@@ -9,7 +9,7 @@
 neither Keras nor NVML.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpusched import errors
 from gpusched.engines.simulated import simulate
@@ -21,18 +21,31 @@ from gpusched.objective import Objective
 from gpusched.system.growth import ask_for_growth
 from gpusched.tuners import ASHA, BayesianOptimization, GridSearch, Hyperband, RandomSearch, Tuner
 
+if TYPE_CHECKING:  # Loaded when they are asked for.
+    from gpusched import applications, oracles, tuners
+    from gpusched.hyperparameters import HyperParameter
+    from gpusched.tuners.oracle import Oracle, synchronized
+    from gpusched.tuners.sklearn import SklearnTuner
+
 __all__ = [
     "ASHA",
     "BayesianOptimization",
     "GridSearch",
     "HyperModel",
+    "HyperParameter",
     "HyperParameters",
     "Hyperband",
     "Objective",
+    "Oracle",
     "RandomSearch",
+    "SklearnTuner",
     "Tuner",
+    "applications",
     "errors",
+    "oracles",
     "simulate",
+    "synchronized",
+    "tuners",
 ]
 
 paths.install()
@@ -40,5 +53,7 @@ wakes.keep_ready()  # Now: a script may start a framework's runtime as soon as i
 ask_for_growth()
 
 
-def __getattr__(name: str) -> Any:
-    return paths.lookup("", name)
+if not TYPE_CHECKING:  # To a type checker every name would be there.
+
+    def __getattr__(name: str) -> Any:
+        return paths.lookup("", name)

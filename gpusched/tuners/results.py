@@ -47,10 +47,14 @@ class Results:
 
     @property
     def space(self) -> HyperParameters:
-        """All hyperparameters, those found during the search included."""
+        """All hyperparameters, those found during the search included; its values are their defaults."""
         oracle = self.run.search.oracle
         space = [serialize(each) for each in oracle.space.hyperparameters]
-        return HyperParameters.from_config({"space": space, "values": {}})
+        found = HyperParameters.from_config({"space": space, "values": {}})
+        found.draw = lambda hyperparameter: hyperparameter.default
+        found.ensure_active_values()
+        found.draw = None
+        return found
 
     def trials(self, count: int | None = None) -> list[TrialResult]:
         """The best trials: those trained furthest first, then by score; all where no count is given."""

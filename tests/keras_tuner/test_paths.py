@@ -44,6 +44,13 @@ def test_no_module_is_loaded_twice():
         importlib.import_module("gpusched.keras_tuner.tuners.nothing")
 
 
+def test_a_star_brings_keras_tuner_s_names():
+    """What `from keras_tuner import *` brings, without a framework."""
+    code = "import sys; from gpusched import *; print(Oracle, SklearnTuner, applications, 'keras' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith(" False\n")
+
+
 def test_imports_that_people_write():
     """As in scripts and books, with the package's name changed."""
     lines = """

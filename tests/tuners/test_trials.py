@@ -74,3 +74,8 @@ def test_executions_are_values_of_one_observation(results: Results) -> None:
     (seen,) = metrics.get_history("val_accuracy")
     assert (seen.value, metrics.get_best_value("val_accuracy")) == ([0.5, 0.75], 0.625)
     assert metrics.get_history("loss")[0].value == [0.5, 0.25]
+
+
+def test_the_space_has_its_defaults_for_values(results: Results) -> None:
+    """As in Keras Tuner, those asked for late included."""
+    assert results.space.values == {"units": 16, "learning rate": 1e-4}
