@@ -150,11 +150,12 @@ def check_gpus(backends: list[str], env: Mapping[str, str]) -> None:
     gpus = pinned(env)
     if not gpus or not backends or any(_seen(backend) for backend in backends):
         return
-    names = " nor ".join({"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}.get(b, b) for b in backends)
+    names = [{"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}.get(b, b) for b in backends]
+    see = f"{names[0]} sees no GPU" if len(names) == 1 else f"neither {' nor '.join(names)} sees a GPU"
     raise Ending(
         End.FATAL,
         "NoGPU",
-        f"{names} sees no GPU, though this trial's slot is {', '.join(gpus)}: "
+        f"{see}, though this trial's slot is {', '.join(gpus)}: "
         "install its CUDA build (pip install 'gpusched[cuda]'), or search on the CPU with --gpus none",
     )
 
