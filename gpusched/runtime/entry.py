@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import shlex
 import signal
 import sys
 import threading
@@ -36,7 +38,15 @@ def run_script(script: Path, options: Mapping[str, Any], *, view: View) -> int:
     own = dict(options)
     origin = Origin(folder=working_directory())
     source = Load(script=str(script.resolve()), argv=own.pop("argv", []), origin=origin)
-    return asyncio.run(Session(source, own, view).run()).code
+    session = Session(source, own, view)
+    finish = asyncio.run(session.run())
+    if session.rest is not None and finish.code == 0:
+        again = shlex.join(["python", os.path.relpath(script), *source.argv])
+        view.message(
+            f"the lines after search() were not run (line {session.rest} and what follows); "
+            f"`{again}` runs them with the results of this search"
+        )
+    return finish.code
 
 
 async def search_async(task: Task, *, view: View) -> None:

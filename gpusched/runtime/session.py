@@ -79,6 +79,7 @@ class Session:
         self._scheduler: Scheduler | None = None
         self._run_dir: RunDir | None = None
         self._cluster: Cluster | None = None  #: of Ray
+        self.rest: int | None = None  #: the line of the script behind its search(), which is not executed
         self._asked = 0  #: how often someone asked for the end
         self._detached = False
 
@@ -140,6 +141,7 @@ class Session:
         try:
             looking = asyncio.create_task(asyncio.to_thread(inventory))
             settings = msgspec.convert((await launcher.loaded()).settings, Settings)
+            self.rest = settings.script_rest
             machine = await looking
             # Now: what cannot be is said before anything of a run is touched.
             if settings.engine == "ray":

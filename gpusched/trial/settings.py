@@ -62,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     backend: str | None  #: Keras's, where there is one
     script: str | None
     script_digest: str | None
+    script_rest: int | None = None  #: its line behind search(), where executing it ended
 
 
 @dataclass(kw_only=True)

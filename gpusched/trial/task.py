@@ -22,6 +22,7 @@ from gpusched.errors import GpuschedError, UsageError
 from gpusched.hypermodel import as_hypermodel
 from gpusched.system.origin import working_directory
 from gpusched.trial import searching
+from gpusched.trial.rest import first_line_behind
 from gpusched.trial.settings import RESUMING, Asked, Settings, gpu_names, oracle_arguments, override
 from gpusched.trial.space import discover
 from gpusched.trial.tuning.overriding import overridden
@@ -50,6 +51,7 @@ class Task:
     kwargs: dict[str, Any] = field(default_factory=dict)
     script: Path | None = None
     options: Mapping[str, Any] = field(default_factory=dict)  #: of the command line: they beat the tuner's
+    rest: int | None = None  #: the script's line behind search(), where executing it ended
     _loaded: tuple[tuple[Any, ...], dict[str, Any]] | None = field(default=None, repr=False)
 
     @property
@@ -160,6 +162,7 @@ def load_script(path: Path, argv: Sequence[str] = (), module: str | None = None,
             exec(code, main.__dict__)
     except HandOver as handed:
         handed.task.script = path
+        handed.task.rest = _rest(path, handed)
         return handed.task
     except SystemExit as stop:
         _refuse(path, stop, f"it ended itself (sys.exit({stop.code!r})) before it came to search()")
@@ -176,6 +179,12 @@ def load_script(path: Path, argv: Sequence[str] = (), module: str | None = None,
         task.tuner.asked.folder = begun_in  # It named no directory: the run is the command's, not the script's.
     task.script = path
     return task
+
+
+def _rest(path: Path, handed: HandOver) -> int | None:
+    frames = traceback.extract_tb(handed.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path) and frame.lineno is not None]
+    return first_line_behind(path.read_bytes(), lines)
 
 
 def _name(main: types.ModuleType, module: str) -> None:
@@ -277,6 +286,7 @@ def settings(task: Task, overrides: Mapping[str, Any] | None = None) -> Settings
         backend=os.environ.get("KERAS_BACKEND") or None,
         script=script,
         script_digest=digest(task),
+        script_rest=task.rest,
     )
 
 

@@ -21,6 +21,7 @@ import pytest
         (["run"], "Missing argument 'SCRIPT'"),
         (["run", "missing.py"], "missing.py: there is no such file"),
         (["run", "."], ".: is a folder"),
+        (["run", "x.py", "--data", "3"], "options of the script go after --: gpusched run SCRIPT -- --data"),
         (["run", "x.py", "--seed", "one"], "'one' is not a valid integer"),
         (["run", "x.py", "--factor", "1"], "1 is not in the range x>=2"),
         (["run", "x.py", "--max-time", "soon"], "'soon' is not a time"),

@@ -113,6 +113,26 @@ def test_a_search_tells_one_line_an_event_where_there_is_no_terminal(shell: Shel
     assert "epochs 1 to 3" not in again.stdout
 
 
+def test_lines_after_search_are_named_with_the_command_that_runs_them(shell: Shell) -> None:
+    """That command reads the results, trains nothing and goes on."""
+    script = shell.script(trials=2)
+    text = script.read_text().replace("import os\n", "import os, sys\n")
+    script.write_text(text + "    print('behind', sys.argv[1], len(tuner.results()))\n")
+    done = shell("run", script.name, "--", "it's")
+    line = len(script.read_text().splitlines())
+    assert done.stdout.splitlines()[-1] == (
+        f"the lines after search() were not run (line {line} and what follows); "
+        """`python 'search me.py' 'it'"'"'s'` runs them with the results of this search"""
+    )
+    again = subprocess.run(
+        [sys.executable, script.name, "it's"], cwd=shell.folder, env=shell.environ, capture_output=True, text=True
+    )
+    said = again.stdout.splitlines()
+    assert said[-1] == "behind it's 6", again.stderr
+    assert any(each.startswith("The search is complete: its results are read") for each in said)
+    assert not any("Running Trial" in each for each in said)
+
+
 def test_in_the_background_it_is_attached_to_followed_and_stopped(shell: Shell) -> None:
     """`run -d` says where it runs and returns; others join it from anywhere; `stop` ends it with code 130."""
     started = shell("run", "-d", shell.script(seconds=0.3, trials=40))

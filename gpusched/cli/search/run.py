@@ -14,8 +14,22 @@ from gpusched.cli.search.options import given, search_options
 from gpusched.errors import UsageError
 
 
+class Run(click.Command):
+    """Says where options of the script stand."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            said = error.format_message().rstrip(".")
+            raise click.UsageError(
+                f"{said}; options of the script go after --: gpusched run SCRIPT -- {error.option_name}", ctx
+            ) from None
+
+
 @click.command(
     "run",
+    cls=Run,
     epilog=examples(
         "gpusched run search.py --gpus 0,1 --per-gpu 2",
         "gpusched run -d search.py --max-time 2h",

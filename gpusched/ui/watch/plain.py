@@ -49,8 +49,9 @@ class Teller:
     def lines(self, event: AnyEvent, commands: list[AnyCommand], search: Search) -> list[str]:
         told = self._tell(event, search)
         lines = [told] if told else []
-        if isinstance(event, SessionOpened) and any(isinstance(command, Finish) for command in commands):
-            lines.append("nothing is left to do; --fresh starts anew, a larger budget goes on")
+        over = any(isinstance(command, Finish) and command.code == 0 for command in commands)
+        if isinstance(event, SessionOpened) and over:
+            lines.append("nothing is left to train; --fresh starts a new search, a larger budget continues this one")
         lines += [self._launched(command, search) for command in commands if isinstance(command, Launch)]
         return [f"[{words.clock(event.at)}] {line}" for line in lines]
 
@@ -63,7 +64,7 @@ class Teller:
 
     def ending(self, code: int) -> list[str]:
         """What a person can do after a session that ended with this code."""
-        return ["the same command carries on"] if code == 130 else []
+        return ["run the same command again to continue"] if code == 130 else []
 
     def launched(self, at: float, launch: Launch, search: Search) -> list[str]:
         return [f"[{words.clock(at)}] {self._launched(launch, search)}"]
