@@ -92,7 +92,7 @@ def _probe(task: Task, failures: list[BaseException]) -> Callable[[HyperParamete
                 with (
                     tempfile.TemporaryDirectory(prefix="gpusched-probe-") as folder,
                     untrained_models(task.tuner.asked),
-                    ProbingTrial(hp, hypermodel, Path(folder)) as trial,
+                    ProbingTrial(hp, hypermodel, task.asked.objectives, Path(folder)) as trial,
                 ):
                     loop(lambda: task.tuner.run_trial(trial, *args, **kwargs))
             if hypermodel is not None and (task.asks_by_build or len(failures) > before):

@@ -79,3 +79,26 @@ def test_executions_are_values_of_one_observation(results: Results) -> None:
 def test_the_space_has_its_defaults_for_values(results: Results) -> None:
     """As in Keras Tuner, those asked for late included."""
     assert results.space.values == {"units": 16, "learning rate": 1e-4}
+
+
+def test_a_trial_in_training_is_a_trial_as_well(loop: Callable[..., Any]) -> None:
+    """What run_trial is given has Keras Tuner's id, state and metrics, the objective's in its direction."""
+    assert (
+        loop("""
+        from gpusched.engine.trial import Trial
+        class Own(gs.RandomSearch):
+            def run_trial(self, trial):
+                trial.hyperparameters.Int("x", 1, 3)
+                for step, value in enumerate([1.0, 3.0, 2.0]):
+                    self.oracle.update_trial(trial.trial_id, {"mine": value}, step)
+                trial.summary()
+                best = trial.metrics.get_best_value("mine"), trial.metrics.get_best_step("mine")
+                known = isinstance(trial, Trial), trial.get_state()["trial_id"] == trial.folder.name
+                if (best, known) != ((3.0, 1), (True, True)):
+                    raise gs.errors.FatalError(f"{best} {known}")
+        tuner = Own(objective=gs.Objective("mine", "max"), max_trials=1, cpu_slots=1)
+        tuner.search()
+        print(json.dumps(tuner.get_best_trials()[0].score))
+    """)
+        == 3.0
+    )

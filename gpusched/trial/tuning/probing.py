@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from gpusched.hypermodel import HyperModel, build
 from gpusched.hyperparameters import HyperParameters
+from gpusched.objective import Objective
 from gpusched.trial.settings import Asked
 from gpusched.trial.tuning.trial import AnyTrial
 from gpusched.trial.tuning.tried import TRAINING, Tried, Untrained
@@ -20,13 +21,12 @@ class ProbingTrial(AnyTrial):
 
     start_epoch = stop_epoch = 0
 
-    def __init__(self, hp: HyperParameters, hypermodel: HyperModel | None, run: Path) -> None:
-        super().__init__(-1, run, hp)
+    def __init__(
+        self, hp: HyperParameters, hypermodel: HyperModel | None, objectives: Iterable[Objective], run: Path
+    ) -> None:
+        super().__init__(-1, run, hp, objectives)
         self._hypermodel = hypermodel
         self.folder.mkdir(parents=True)
-
-    def update(self, metrics: Mapping[str, Any], step: int = 0) -> None:
-        pass  # Nobody wants to know.
 
     def save_model(self, model: Any, step: int = 0) -> None:
         pass

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from gpusched.errors import UsageError
 from gpusched.hyperparameters import HyperParameters
+from gpusched.objective import Objective
 from gpusched.storage.rundir import RunDir
 from gpusched.trial.record import number
-from gpusched.trials import name_of
+from gpusched.trials import Trial, name_of
 
 if TYPE_CHECKING:
     from gpusched.trial.job import Job
@@ -24,23 +25,23 @@ def current() -> AnyTrial | None:
     return _current
 
 
-class AnyTrial(ABC):
+class AnyTrial(Trial, ABC):
     """What a tuner's methods find in this process while one of them is run for a trial.
 
     Attributes:
         id, trial_id: as a number, and as text.
         hyperparameters: what build is called with.
+        metrics: what was reported by oracle.update_trial.
         run: the run directory.
         folder: a folder of the trial's own, in it.
     """
 
-    status = "RUNNING"
-    score: float | None = None
-    message: str | None = None
-
-    def __init__(self, trial: int, run: Path, hyperparameters: HyperParameters) -> None:
-        self.id, self.run, self.hyperparameters = trial, run, hyperparameters
-        self.trial_id = name_of(trial)
+    def __init__(
+        self, trial: int, run: Path, hyperparameters: HyperParameters, objectives: Iterable[Objective]
+    ) -> None:
+        super().__init__(hyperparameters, name_of(trial))
+        self._directions = {each.name: each.direction for each in objectives}
+        self.id, self.run = trial, run
         self.folder = RunDir(run).trial(trial).path
 
     def __enter__(self) -> Self:
@@ -60,9 +61,15 @@ class AnyTrial(ABC):
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """The standard training."""
 
-    @abstractmethod
     def update(self, metrics: Mapping[str, Any], step: int = 0) -> None:
         """Metrics that are reported instead of being returned; several of one step are averaged."""
+        for name, value in metrics.items():
+            known = number(value)
+            if known is None:
+                continue
+            if not self.metrics.exists(name):
+                self.metrics.register(name, self._directions.get(name))
+            self.metrics.update(name, known, int(step))
 
     @abstractmethod
     def save_model(self, model: Any, step: int = 0) -> None:
@@ -78,7 +85,7 @@ class TunerTrial(AnyTrial):
     """
 
     def __init__(self, job: Job) -> None:
-        super().__init__(job.spec.trial, Path(job.spec.run), job.space.hp)
+        super().__init__(job.spec.trial, Path(job.spec.run), job.space.hp, job.task.asked.objectives)
         self._job = job
         self.fitted = False
         self.start_epoch, self.stop_epoch = job.spec.start_epoch, job.spec.stop_epoch
@@ -95,6 +102,7 @@ class TunerTrial(AnyTrial):
         return Fitter(self._job).run(hypermodel, args, kwargs)
 
     def update(self, metrics: Mapping[str, Any], step: int = 0) -> None:
+        super().update(metrics, step)
         self.updates.setdefault(int(step), []).append(dict(metrics))
 
     def reported(self) -> list[dict[str, Any]]:
