@@ -67,6 +67,11 @@ class Calling:
     def started(self, run: RunDir) -> None:
         self._run = run
         self._view.started(run)
+        if own := uncalled(self._tuner):
+            self._view.message(
+                f"{type(self._tuner).__name__} overrides {', '.join(own)}, which {'is' if len(own) == 1 else 'are'} "
+                "Keras Tuner's own business and not called here; override run_trial, load_model or the on_ methods"
+            )
 
     async def show(self, run: Run) -> None:
         await self._view.show(run)
@@ -108,6 +113,26 @@ class Calling:
         space = [serialize(each) for each in self._search.oracle.space.hyperparameters]
         hp = HyperParameters.from_config({"space": space, "values": {}})
         return trial_of(_Live(self._search, self._run), trial_id, hp)
+
+
+#: Private methods of Keras Tuner's tuners, and those of older releases, that are not called here.
+_UNCALLED = (
+    *("_activate_all_conditions", "_build_model", "_configure_tensorboard_dir", "_deepcopy_callbacks"),
+    *(
+        "_filter_metrics",
+        "_get_build_config_fname",
+        "_get_checkpoint_fname",
+        "_get_tensorboard_dir",
+        "_get_tuner_fname",
+    ),
+    *("_inject_callbacks", "_override_compile_args", "_populate_initial_space", "_run_and_update_trial"),
+    *("_try_run_and_update_trial", "on_execution_begin", "on_execution_end"),
+)
+
+
+def uncalled(tuner: Any) -> list[str]:
+    """Methods of a tuner's subclass that look like overriding one of Keras Tuner's, and do nothing here."""
+    return [name for name in _UNCALLED if callable(getattr(tuner, name, None))]
 
 
 class _Live:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from gpusched.hyperparameters import HyperParameters
+from gpusched.trial.tuning.overriding import standard
 from gpusched.tuners.base import BaseTuner
 
 
@@ -31,6 +33,27 @@ class Tuner(BaseTuner):
     @property
     def distribution_strategy(self) -> Any:
         return self.asked.distribution_strategy
+
+    # ------------------------------------------------------------------ of Keras Tuner's, private, and yet overridden
+
+    @standard
+    def _build_hypermodel(self, hp: HyperParameters) -> Any:
+        """The model for these values, compiled as this tuner's arguments say."""
+        from gpusched.trial.fitting.training import compile_model
+
+        return compile_model(self.asked, hp)
+
+    @standard
+    def _try_build(self, hp: HyperParameters) -> Any:
+        """The same; the standard training calls it for each execution."""
+        return self._build_hypermodel(hp)
+
+    @standard
+    def _build_and_fit_model(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
+        """One execution of the standard training, called in the trial's process; returns what fit returned."""
+        model = self._try_build(trial.hyperparameters)
+        assert self.hypermodel is not None
+        return self.hypermodel.fit(trial.hyperparameters, model, *args, **kwargs)
 
 
 class MultiExecutionTuner(Tuner):

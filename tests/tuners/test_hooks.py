@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 LOGGING = """
 class Logging(gs.{tuner}):
     def __init__(self, *args, **kwargs):
@@ -107,6 +109,38 @@ def test_metrics_may_be_told_to_the_oracle(loop: Callable[..., Any]) -> None:
             tuner.search()
         print(json.dumps([[each.category.__name__ for each in caught], ended]))
     """) == [["DeprecationWarning"], {"0000": [1.0, 1, 1.0], "0001": [2.0, 1, 2.0]}]
+
+
+@pytest.mark.keras
+def test_run_trial_and_what_it_calls(python: Callable[..., Any]) -> None:
+    """What run_trial changes of fit's arguments counts, epochs included; private methods that build are called too."""
+    assert python("""
+        class Tuner(keras_tuner.RandomSearch):
+            def run_trial(self, trial, *args, **kwargs):
+                kwargs["epochs"] = trial.hyperparameters.Int("epochs", 2, 2)
+                return super().run_trial(trial, *args, **kwargs)
+            def _build_hypermodel(self, hp):
+                model = super()._build_hypermodel(hp)
+                model.compile("sgd", "mae")
+                return model
+            def _build_and_fit_model(self, trial, *args, **kwargs):
+                self.batches = 0
+                return super()._build_and_fit_model(trial, *args, **kwargs)
+            def on_batch_end(self, trial, model, batch, logs=None):
+                self.batches += 1
+            def on_epoch_end(self, trial, model, epoch, logs=None):
+                with open("epochs", "a") as file:
+                    print(trial.trial_id, epoch, self.batches, model.loss, sorted(logs), file=file)
+            def _get_checkpoint_fname(self, trial_id):
+                return "elsewhere"
+        def build_model(hp):
+            model = keras.Sequential([keras.layers.Input((8,)), keras.layers.Dense(1)])
+            model.compile("adam", "mse")
+            return model
+        tuner = Tuner(build_model, objective="loss", max_trials=1, cpu_slots=1)
+        tuner.search(x_train, y_train, batch_size=100, verbose=0)
+        print(json.dumps([open("epochs").read().splitlines(), tuner.get_best_trials()[0].epochs]))
+    """) == [["0000 0 2 mae ['loss']", "0000 1 4 mae ['loss']"], 2]
 
 
 def test_a_tuner_s_own_state(loop: Callable[..., Any]) -> None:

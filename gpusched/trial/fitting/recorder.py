@@ -29,7 +29,7 @@ class Best:
 
     def offer(self, model: Any, epoch: int, execution: int, logs: dict[str, Any]) -> None:
         """Keeps the model as it is, if it is better than the one kept. One that was never built has no weights."""
-        if not model.built:
+        if model is None or not model.built:
             return
         value = number(logs.get(self._objective.name))
         # An objective that comes only after the training says nothing yet: the newest is kept, as in Keras Tuner.
@@ -126,7 +126,7 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         epoch = self.record.reported[self.execution]
         self.record.sync()
         self.saved_epoch = epoch
-        if not model.built:
+        if model is None or not model.built:
             return  # Nothing was trained in it: there is no state to go on from.
         self.best.sync()
         state.save(model, self.states, epoch, self.execution, self.tracked, {"done": done})

@@ -23,6 +23,7 @@ from gpusched.trial.fitting.arrays import share_arrays
 from gpusched.trial.fitting.results import metrics_of
 from gpusched.trial.record import Ending, Stopped
 from gpusched.trial.settings import RESUMING, Asked
+from gpusched.trial.tuning.overriding import overridden
 
 if TYPE_CHECKING:
     from gpusched.trial.fitting.recorder import Recorder
@@ -110,8 +111,10 @@ class Fitter:
         return results
 
     def _decides_its_length(self, hypermodel: HyperModel, kwargs: dict[str, Any]) -> bool:
-        """Whether nobody said how many epochs there are, and the training is the user's own."""
-        asked = self.asked
+        """Whether nobody said how many epochs there are, and the training is the user's own; or run_trial says it."""
+        asked, epochs = self.asked, kwargs.get("epochs")
+        if self.job.task.own_run_trial and asked.algorithm not in RESUMING and epochs is not None:
+            return bool(epochs != self.job.spec.stop_epoch)
         said = asked.algorithm in RESUMING or asked.max_epochs is not None or "epochs" in kwargs
         return hypermodel.own_fit and not said and (self.job.spec.start_epoch, self.job.spec.stop_epoch) == (0, 1)
 
@@ -133,8 +136,10 @@ class Fitter:
 
             keras.backend.clear_session()
             gc.collect()
-        with self._scope():
-            model = compile_model(self.asked, job.space.hp)
+        whole = overridden(job.task.tuner, "_build_and_fit_model")
+        if not whole:
+            with self._scope():
+                model = self._build(job.space.hp)
         user = self._callbacks(kwargs, execution)
         recorder = Recorder(
             record=job.record,
@@ -152,6 +157,10 @@ class Fitter:
             kwargs["epochs"] = spec.stop_epoch
         if epoch or self.asked.algorithm in RESUMING:
             kwargs["initial_epoch"] = epoch
+        if whole:
+            result = job.task.tuner._build_and_fit_model(job.trial, *args, **kwargs)
+            self._take(result, recorder, recorder.model, hypermodel)
+            return result
         self._check_size(model)
         meta = job.states.meta(execution)
         if meta is not None and state.build_if_possible(model, meta):
@@ -164,6 +173,12 @@ class Fitter:
         self._take(result, recorder, model, hypermodel)
         return result
 
+    def _build(self, hp: Any) -> Any:
+        """The model; methods of Keras Tuner's that build it may be overridden, though they are private."""
+        tuner = self.job.task.tuner
+        own = next((name for name in ("_try_build", "_build_hypermodel") if overridden(tuner, name)), None)
+        return compile_model(self.asked, hp) if own is None else getattr(tuner, own)(hp)
+
     def _take(self, result: Any, recorder: Recorder, model: Any, hypermodel: HyperModel) -> None:
         """What fit returned, in so far as the callback has not seen it."""
         record, execution = self.job.record, recorder.execution
@@ -175,6 +190,8 @@ class Fitter:
                 for row in rows:
                     record.add(row, execution)
                     self.best.offer(model, record.reported[execution], execution, row)
+                if absent := record.lacking(execution):
+                    raise record.absent(absent[0], rows[-1] if rows else {})
             else:
                 record.amend(rows[-1] if rows else {}, execution)
         epoch = record.reported[execution]

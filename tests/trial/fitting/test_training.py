@@ -97,6 +97,11 @@ def test_hypermodel_fit(scenario: Scenario) -> None:
         class Nothing(Tuned):
             def fit(self, hp, model, *args, callbacks=None, **kwargs):
                 pass
+        class Unbuilt(gs.HyperModel):
+            def build(self, hp):
+                return keras.Sequential([keras.layers.Dense(1)])
+            def fit(self, hp, model, *args, **kwargs):
+                return hp.Float("value", 0, 10)
         def search(hypermodel, objective="val_loss", **asked):
             return gs.RandomSearch(hypermodel, objective=objective, **asked)
         tuned = job(0, 1, search(Tuned()), run="a", values={"units": 8, "epochs": 3})
@@ -104,8 +109,11 @@ def test_hypermodel_fit(scenario: Scenario) -> None:
         table = job(0, 2, search(Table(), "score:max", max_epochs=2), run="c")
         several = job(0, 1, search(Several(), None), run="d")
         nothing = job(0, 1, search(Nothing()), run="e")
+        lacking = job(0, 1, search(Table(), None), run="f")
+        unbuilt = job(0, 1, search(Unbuilt(), None), run="g", values={"value": 0.5})
         result = [len(lines("a")), tuned["scores"]["val_loss"] == [min(line["val_loss"] for line in lines("a"))]]
         result += [number["scores"], table["scores"], several["scores"], nothing["failure"]["message"]]
+        result += [[lacking["end"], lacking["failure"]["classes"][0]], unbuilt["scores"]]
     """)
     assert result == [
         3,
@@ -114,6 +122,8 @@ def test_hypermodel_fit(scenario: Scenario) -> None:
         {"score": [None, 0.5]},
         {"default_objective": [2.0]},
         "Nothing.fit() returned None; return the History, a dict of metrics or the objective as a number",
+        ["fatal", "gpusched.errors:FatalTypeError"],
+        {"default_objective": [0.5]},
     ]
 
 
