@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import socket
+import time
 import traceback
 from collections.abc import Callable
 
@@ -26,6 +27,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     serve: bool  #: the fork serves, or has refused; there is nothing more to try
     keras: bool = True
     reason: str = ""
+    moved: int = 0  #: pid of another guardian, whose launcher serves in the fork's place
     notice: str | None = None  #: what people should know of the user's code
 
 
@@ -103,6 +105,12 @@ def _await_verdict(sock: socket.socket, read: int, pid: int) -> Verdict:
             raise SchedulerGone
     finally:
         os.close(pidfd)
+
+
+def inherit(pid: int) -> None:
+    """Waits until `pid`, a descendant whose parents have ended or are about to, has become this process's child."""
+    while pid not in own_children() and os.path.exists(f"/proc/{pid}"):
+        time.sleep(0.002)
 
 
 def mind(pid: int) -> int:

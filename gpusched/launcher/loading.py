@@ -13,12 +13,15 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gpusched.errors import GpuschedError
 from gpusched.launcher import guardian, pins
 from gpusched.launcher.guardian import SchedulerGone, Verdict, say
 from gpusched.launcher.protocol import Load, Loaded, Refused, decode_request, encode
 from gpusched.launcher.source import (
     Ahead,
+    GoOn,
     Held,
     UserCode,
     Written,
@@ -28,29 +31,36 @@ from gpusched.launcher.source import (
     imports_keras,
     take,
 )
+from gpusched.launcher.standby import standby, wakes
 from gpusched.launcher.standby.forkable import unforkable
 from gpusched.system import threads
 from gpusched.system.kernel import adopt_orphans, end_children, outlive_parent
+from gpusched.system.marks import MARK
 
 if TYPE_CHECKING:
     from gpusched.trial.task import Task
 
 
-def launch(sock: socket.socket, made: UserCode | None = None) -> int:
+def launch(sock: socket.socket, made: UserCode | None = None, source: Load | None = None) -> int:
     """Serves the scheduler at the other end of `sock`; returns this process's exit code.
 
-    `made` is what this process, a fork of a caller, has or comes to; None: the first message says what to load.
-    Raises GoOn in a trial's process that goes on with the caller's script.
+    `made` is what this process, a fork of a script's, has or comes to; None: the first message says what to load.
+    `source` is that message where it has been read already. Raises GoOn in a trial's process that goes on with the
+    script.
     """
     guardian.detach_signals()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     pins.hold(pins.NONE)
     adopt_orphans()
-    source = _first_message(sock)
+    source = source or _first_message(sock)
     code = Written(source) if made is None else Ahead(source.nth) if isinstance(made, Ahead) else made
     try:
         pid, verdict = guardian.in_fork(sock, lambda fd: _load(sock, source, code, fd))
-        if not verdict.serve:
+        if verdict.moved:
+            os.waitpid(pid, 0)
+            guardian.inherit(verdict.moved)
+            pid = verdict.moved
+        elif not verdict.serve:
             os.waitpid(pid, 0)
             end_children()
             pid, _ = guardian.in_fork(sock, lambda fd: _serve_frame(sock, source, code, verdict, fd))
@@ -92,7 +102,8 @@ def _load(sock: socket.socket, source: Load, code: UserCode, verdict: int) -> No
     from gpusched.trial.task import settings
 
     if isinstance(code, Ahead):
-        sock.sendall(encode(Loaded(settings=source.settings or {})))
+        if source.settings is not None:
+            sock.sendall(encode(Loaded(settings=source.settings)))
         _serve(sock, source, code, None, verdict, None)
         return
     doing = "importing Keras"
@@ -100,7 +111,7 @@ def _load(sock: socket.socket, source: Load, code: UserCode, verdict: int) -> No
         if imports_keras(source) and source.mode != "spawn":
             import_framework()
         doing = "the script" if source.script is not None else "what search() was called with"
-        task = take(code)
+        task = _take(code, source)
         doing = "load_data"
         wanted = settings(task, source.options)
         sock.sendall(encode(Loaded(settings=_plain(wanted))))
@@ -108,12 +119,18 @@ def _load(sock: socket.socket, source: Load, code: UserCode, verdict: int) -> No
         if source.mode == "spawn":
             say(verdict, Verdict(serve=False, keras=keras, notice=pins.again()))
             return
+        if source.mode == "auto" and unforkable() is not None and (moved := _moved(sock, source)):
+            say(verdict, Verdict(serve=True, moved=moved))
+            return
         if keras:
             doing = "importing Keras"
             import_framework()
         doing = "load_data"
         task.load()
+    except GoOn:
+        raise
     except BaseException as error:
+        standby.gone_wrong(error)
         text = str(error) if isinstance(error, GpuschedError) else blame(doing, error)
         refused = Refused(message=text, details=details(error))
         say(verdict, Verdict(serve=True))
@@ -125,6 +142,32 @@ def _load(sock: socket.socket, source: Load, code: UserCode, verdict: int) -> No
         say(verdict, Verdict(serve=False, keras=keras, reason=reason, notice=notice))
         return
     _serve(sock, source, code, task, verdict, notice)
+
+
+def _take(code: Written | Held, source: Load) -> Task:
+    """What is searched. Where a script starts a framework's runtime on its way, a copy is made right before."""
+    if source.script is None or source.mode != "auto":
+        return take(code)
+
+    def before() -> None:
+        pins.again()
+        standby.make(launch)
+
+    wakes.watch(before)
+    task = take(code)
+    wakes.watch(pins.again)
+    standby.arrived(task)
+    return task
+
+
+def _moved(sock: socket.socket, source: Load) -> int:
+    """Has the copy that was made of this process serve in its place; returns its guardian's pid, 0 without a copy."""
+    ready = standby.ready()
+    if ready is None:
+        return 0
+    pid, pidfd = ready.copy.launch(sock, os.environ.get(MARK, ""), msgspec.structs.replace(source, settings=None))
+    os.close(pidfd)
+    return pid
 
 
 def _serve(
@@ -165,8 +208,6 @@ def _become_launcher(verdict: int) -> None:
 
 
 def _plain(value: object) -> dict[str, object]:
-    import msgspec
-
     plain: dict[str, object] = msgspec.to_builtins(value)
     return plain
 

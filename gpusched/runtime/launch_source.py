@@ -17,6 +17,7 @@ import msgspec
 
 from gpusched.errors import UsageError
 from gpusched.launcher.client import LauncherClient
+from gpusched.launcher.loading import launch
 from gpusched.launcher.protocol import Load
 from gpusched.launcher.source import Held
 from gpusched.launcher.standby import standby
@@ -56,7 +57,7 @@ def launch_source(task: Task) -> Iterator[LaunchSource]:
     again = _script_again()
     if task.asked.engine == "local":
         if unforkable() is None:
-            copy = Copy.make(Held(task))
+            copy = Copy.make(Held(task), launch)
             try:
                 yield LaunchSource(_knowing(again or Load(), task), copy)
             finally:

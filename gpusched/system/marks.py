@@ -14,7 +14,8 @@ import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-_VARIABLE = "GPUSCHED_MARK"
+#: The variable that holds it.
+MARK = "GPUSCHED_MARK"
 
 
 def new_mark() -> str:
@@ -23,25 +24,25 @@ def new_mark() -> str:
 
 def marking(mark: str) -> dict[str, str]:
     """The environment that marks a process."""
-    return {_VARIABLE: mark}
+    return {MARK: mark}
 
 
 def bear(mark: str) -> int:
     """Marks this process, with all that it will fork or start; returns the descriptor that does it."""
     os.environ.update(marking(mark))
-    return os.memfd_create(f"{_VARIABLE}={mark}")
+    return os.memfd_create(f"{MARK}={mark}")
 
 
 def marked(marks: Iterable[str], session: int | None = None) -> list[int]:
     """Pids of this user's live processes with one of the marks; of one session only, if one is named."""
-    wanted = {f"{_VARIABLE}={mark}".encode() for mark in marks}
+    wanted = {f"{MARK}={mark}".encode() for mark in marks}
     return [pid for pid in _pids() if _has(pid, wanted) and (session is None or _session(pid) == session)]
 
 
 def sweep(marks: Iterable[str], session: int | None = None) -> int:
     """Kills them until there are none; returns how many there were."""
     marks = list(marks)
-    wanted = {f"{_VARIABLE}={mark}".encode() for mark in marks}
+    wanted = {f"{MARK}={mark}".encode() for mark in marks}
     count = 0
     while marks and (found := marked(marks, session)):
         for pid in found:

@@ -20,7 +20,7 @@ def note(line):
 class Tuner(gs.RandomSearch):
     def run_trial(self, trial, given):
         value = trial.hyperparameters.Float("a", 0, 1)
-        if trial.trial_id != "probe":
+        if "GPUSCHED_TRIAL" in os.environ:
             note(f"trial {self.project_name} {next(iter(given))}")
         return value
 
@@ -137,7 +137,7 @@ def test_a_copy_is_made_before_a_runtime_starts(lab: Any) -> None:
         HEAD
         + """
 note("before")
-from tensorflow.python.eager import context
+context = __import__("tensorflow.python.eager.context", fromlist=["start"])
 context.start()
 note("after")
 given = numbers()
@@ -160,7 +160,7 @@ def test_a_script_that_fails_on_its_way_fails_the_trial(lab: Any) -> None:
     lab.write(
         HEAD
         + """
-from tensorflow.python.eager import context
+context = __import__("tensorflow.python.eager.context", fromlist=["start"])
 caller = os.getpid()
 context.start()
 if os.getpid() != caller:
@@ -181,7 +181,7 @@ def test_a_script_that_ends_on_its_way_fails_the_trial(lab: Any, words: str) -> 
     lab.write(
         HEAD
         + f"""
-from tensorflow.python.eager import context
+context = __import__("tensorflow.python.eager.context", fromlist=["start"])
 caller = os.getpid()
 context.start()
 if os.getpid() == caller:
@@ -209,6 +209,48 @@ def test_a_killed_launcher_is_replaced(lab: Any, until: Callable[..., Any]) -> N
     lab.let_go()
     assert process.wait(60) == 0, lab.said
     assert ledger(lab).count("behind") == 1
+    assert lab.processes() == []
+
+
+def test_a_command_s_launcher_makes_a_copy_too(lab: Any) -> None:
+    """`gpusched run`: trials go on from where the script started the runtime, and load nothing before it again."""
+    framework(lab)
+    lab.write(
+        HEAD
+        + """
+note("before")
+context = __import__("tensorflow.python.eager.context", fromlist=["start"])
+context.start()
+note("after")
+tuner().search(numbers())
+note("behind")
+"""
+    )
+    code, said = lab.finish("--cpu-slots", "2")
+    assert code == 0, said
+    found = ledger(lab)
+    assert [found.count(line) for line in ("before", "trial search it 3", "behind")] == [1, 2, 0]
+    assert "loads it anew" not in said
+    assert lab.processes() == []
+
+
+def test_a_command_s_trial_that_fails_on_its_way_says_so(lab: Any) -> None:
+    """What the script raises in the trial is the trial's failure, not the launcher's."""
+    framework(lab)
+    lab.write(
+        HEAD
+        + """
+context = __import__("tensorflow.python.eager.context", fromlist=["start"])
+first = os.getpid()
+context.start()
+if "GPUSCHED_TRIAL" in os.environ:
+    raise ValueError("only in a trial")
+tuner().search(numbers())
+"""
+    )
+    code, said = lab.finish("--cpu-slots", "2")
+    assert code == 1, said
+    assert "ValueError: only in a trial" in said
     assert lab.processes() == []
 
 

@@ -12,11 +12,14 @@ import os
 import signal
 import socket
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
+
+import msgspec
 
 from gpusched.launcher.children import own_streams
-from gpusched.launcher.loading import launch
+from gpusched.launcher.protocol import Load
 from gpusched.launcher.source import GoOn, UserCode
 from gpusched.launcher.standby import wakes
 from gpusched.system.kernel import die_with
@@ -35,6 +38,18 @@ _SIGNALS = (
 )
 
 
+#: Serves the scheduler at a socket with the user's code: `loading.launch`.
+Launch: TypeAlias = "Callable[[socket.socket, UserCode, Load | None], int]"
+
+#: Bytes; a script's argv may be long.
+_LONGEST_ORDER = 1 << 17
+
+
+class _Order(msgspec.Struct, frozen=True, kw_only=True):
+    mark: str
+    source: Load | None
+
+
 @dataclass(eq=False)
 class Copy:
     """A copy, in the process that it was made of."""
@@ -44,8 +59,8 @@ class Copy:
     maker: int
 
     @classmethod
-    def make(cls, code: UserCode) -> Copy:
-        """Forks this process.
+    def make(cls, code: UserCode, launch: Launch) -> Copy:
+        """Forks this process. What the copy's forks do is launch(line, code, source).
 
         Raises OSError where that fails; GoOn, in forks of the copy's launchers, to go on from here in place of the
         process that called this.
@@ -65,7 +80,7 @@ class Copy:
         try:
             ours.close()
             wakes.before = None
-            _wait(theirs, maker, code)
+            _wait(theirs, maker, lambda line, source: launch(line, code, source))
         except GoOn:
             raise
         except BaseException:
@@ -82,12 +97,13 @@ class Copy:
         except ChildProcessError:
             return False
 
-    def launch(self, line: socket.socket, mark: str) -> tuple[int, int]:
+    def launch(self, line: socket.socket, mark: str, source: Load | None = None) -> tuple[int, int]:
         """Has it fork a launcher that serves at `line`; returns pid and pidfd of the launcher's guardian.
 
-        Raises OSError where no process can be started.
+        `source` is what has been read from the line already. Raises OSError where no process can be started.
         """
-        socket.send_fds(self.orders, [mark.encode()], [line.fileno()])
+        order = msgspec.json.encode(_Order(mark=mark, source=source))
+        socket.send_fds(self.orders, [order], [line.fileno()])
         said, fds, _, _ = socket.recv_fds(self.orders, 64, 1)
         if not fds:
             number = int(said) if said else errno.ESRCH  # It says why it could not fork, or is dead.
@@ -104,7 +120,7 @@ class Copy:
                 os.waitpid(self.pid, 0)
 
 
-def _wait(orders: socket.socket, maker: int, code: UserCode) -> NoReturn:
+def _wait(orders: socket.socket, maker: int, serve: Callable[[socket.socket, Load | None], int]) -> NoReturn:
     """In the copy: forks a guardian for each order, until the process that it was made of has ended."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
@@ -114,9 +130,10 @@ def _wait(orders: socket.socket, maker: int, code: UserCode) -> NoReturn:
     own_streams()  # A notebook's need threads that the fork has not.
     die_with(maker)
     while True:
-        mark, fds, _, _ = socket.recv_fds(orders, 256, 1)
-        if not mark or not fds:
+        said, fds, _, _ = socket.recv_fds(orders, _LONGEST_ORDER, 1)
+        if not said or not fds:
             os._exit(0)
+        order = msgspec.json.decode(said, type=_Order)
         _bury()
         try:
             pid = os.fork()
@@ -125,7 +142,7 @@ def _wait(orders: socket.socket, maker: int, code: UserCode) -> NoReturn:
             os.close(fds[0])
             continue
         if pid == 0:
-            _guard(orders, fds[0], mark.decode(), code)
+            _guard(orders, fds[0], order, serve)
         pidfd = os.pidfd_open(pid)
         socket.send_fds(orders, [str(pid).encode()], [pidfd])
         os.close(pidfd)
@@ -139,7 +156,9 @@ def _bury() -> None:
             pass
 
 
-def _guard(orders: socket.socket, line: int, mark: str, code: UserCode) -> NoReturn:
+def _guard(
+    orders: socket.socket, line: int, order: _Order, serve: Callable[[socket.socket, Load | None], int]
+) -> NoReturn:
     """In the fork of the copy: a launcher's guardian, to its end."""
     status = 1
     try:
@@ -149,8 +168,8 @@ def _guard(orders: socket.socket, line: int, mark: str, code: UserCode) -> NoRet
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
-        bear(mark)
-        status = launch(socket.socket(fileno=line), code)
+        bear(order.mark)
+        status = serve(socket.socket(fileno=line), order.source)
     except GoOn:
         raise
     except SystemExit:

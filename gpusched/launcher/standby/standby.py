@@ -10,19 +10,23 @@ import atexit
 import sys
 import threading
 import time
+import traceback
 from types import TracebackType
 from typing import NoReturn
 
+from gpusched.launcher import pins
 from gpusched.launcher.children import leave
 from gpusched.launcher.source import Ahead, GoOn
-from gpusched.launcher.standby.copies import Copy
+from gpusched.launcher.standby import wakes
+from gpusched.launcher.standby.copies import Copy, Launch
 from gpusched.launcher.standby.forkable import unforkable
 from gpusched.system.session import script
 from gpusched.trial import searching
 from gpusched.trial.task import Task
 
 _standby: Standby | None = None
-_kept: list[BaseException] = []
+_kept: list[GoOn] = []
+_NOT_THERE = "executed again, the script does not come to its search() number {}"
 
 
 class Standby:
@@ -44,7 +48,7 @@ def ready() -> Standby | None:
     return _standby if _standby is not None and _standby.copy.usable else None
 
 
-def make() -> None:
+def make(launch: Launch) -> None:
     """Makes the copy, where this process executes a script and can still be forked."""
     global _standby
     if threading.current_thread() is not threading.main_thread() or script() is None:
@@ -52,7 +56,7 @@ def make() -> None:
     if ready() is not None or unforkable() is not None:
         return
     try:
-        copy = Copy.make(Ahead())
+        copy = Copy.make(Ahead(), launch)
     except OSError:
         return  # search() finds another way, and says what it costs.
     except GoOn as going:
@@ -66,13 +70,14 @@ def _go_on(going: GoOn) -> None:
     # Through its traceback the error keeps the launcher's objects, whose descriptors have been closed and may by now
     # be the script's: nobody is to close them again.
     _kept.append(going)
+    wakes.watch(pins.again)
 
     def arrive(task: Task) -> NoReturn:
         atexit.unregister(ended)
         leave(going.arrive(task))
 
     def ended() -> NoReturn:
-        going.fail(RuntimeError(f"executed again, the script does not come to its search() number {going.nth}"))
+        going.fail(RuntimeError(_NOT_THERE.format(going.nth)))
         leave(1)
 
     def failed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> NoReturn:
@@ -83,3 +88,17 @@ def _go_on(going: GoOn) -> None:
     sys.excepthook = failed
     atexit.register(ended)
     searching.expect(going.nth, arrive)
+
+
+def arrived(task: Task) -> None:
+    """Called where a launcher's process has executed the script; in a trial that goes on with it this is the end."""
+    if _kept:
+        leave(_kept[-1].arrive(task))
+
+
+def gone_wrong(error: BaseException) -> None:
+    """The same where the script has raised `error`."""
+    if _kept:
+        traceback.print_exception(error)
+        _kept[-1].fail(error)
+        leave(1)

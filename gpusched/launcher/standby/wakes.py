@@ -38,9 +38,10 @@ def watch(call: Callable[[], object]) -> None:
 
 def _copy() -> None:
     # Imported now: few scripts need it, and all import gpusched.
+    from gpusched.launcher.loading import launch
     from gpusched.launcher.standby import standby
 
-    standby.make()
+    standby.make(launch)
 
 
 def _watch() -> None:
