@@ -25,6 +25,8 @@ from gpusched.system.origin import working_directory
 
 #: Algorithms that decide the epochs of a job themselves.
 RESUMING = ("hyperband", "asha")
+#: Not one of gpusched's: an oracle of the user's decides.
+CUSTOM = "custom"
 #: Arguments of oracles, as a user calls them here.
 TUNABLE = ("max_epochs", "factor", "iterations", "max_trials", "sampler", "num_initial_points", "alpha", "beta")
 

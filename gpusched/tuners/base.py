@@ -24,11 +24,12 @@ from gpusched.trial.task import Task, default_name
 from gpusched.trial.tuning.overriding import overridden
 from gpusched.trial.tuning.trial import current
 from gpusched.tuners.hooks import Hooks
+from gpusched.tuners.oracle import Oracle
+from gpusched.tuners.oracle.given import oracle_of, taken
 
 if TYPE_CHECKING:
     from gpusched.oracles import Plan
     from gpusched.tuners.results import Results
-    from gpusched.tuners.trials import TrialResult
 
 #: What every tuner takes by name, besides the arguments of its algorithm.
 COMMON = (
@@ -44,6 +45,7 @@ class BaseTuner(Hooks):
     """Root of the tuners.
 
     Args:
+        oracle: decides what is tried: an Oracle, or the name of an algorithm.
         train: a loop train(hp, trial) of your own in the hypermodel's place.
         max_epochs: of each trial, for algorithms that train all of them in full.
         directory, project_name: the run directory is directory/project_name, from the working directory; "runs" and
@@ -68,7 +70,8 @@ class BaseTuner(Hooks):
     Raises UsageError for a value that cannot be meant.
     """
 
-    def __init__(self, algorithm: str, hypermodel: Any = None, **asked: Any) -> None:
+    def __init__(self, oracle: Any = None, hypermodel: Any = None, **asked: Any) -> None:
+        algorithm, asked, self._oracle = taken(oracle, asked)
         self.tuner_id = asked.pop("tuner_id", None) or self.tuner_id
         self.logger = asked.pop("logger", None)
         if self.logger is not None:
@@ -88,6 +91,7 @@ class BaseTuner(Hooks):
         asked["project_name"] = asked.get("project_name") or default_name()
         self.asked = Asked(algorithm=algorithm, hypermodel=as_hypermodel(hypermodel), **asked)
         self._found: HyperParameters | None = None
+        self._attach()
         if self.asked.hypermodel is None and self.asked.train is None and not overridden(self, "run_trial"):
             raise UsageError(
                 f"{type(self).__name__}: no hypermodel; give build_model(hp), or train=train, or override run_trial"
@@ -205,10 +209,14 @@ class BaseTuner(Hooks):
 
     def get_best_hyperparameters(self, num_trials: int = 1) -> list[HyperParameters]:
         """Of the best trials: those trained furthest first, then by score."""
-        return [trial.hyperparameters for trial in self._results().trials(num_trials)]
+        return [trial.hyperparameters for trial in self.get_best_trials(num_trials)]
 
-    def get_best_trials(self, num_trials: int = 1) -> list[TrialResult]:
+    def get_best_trials(self, num_trials: int = 1) -> list[Any]:
         """The best trials: those trained furthest first, then by score."""
+        oracle = self._oracle
+        own = oracle is not None and type(oracle).get_best_trials is not Oracle.get_best_trials
+        if oracle is not None and (own or (oracle.trials and not self._has_run)):
+            return oracle.get_best_trials(num_trials)
         return self._results().trials(num_trials)
 
     def get_best_models(self, num_models: int = 1) -> list[Any]:
@@ -282,15 +290,36 @@ class BaseTuner(Hooks):
 
     @property
     def oracle(self) -> Any:
-        """What Keras Tuner's users ask their oracle: get_best_trials, get_trial, get_space, objective."""
+        """Keras Tuner's oracle of this tuner: its trials, space and objective, before the search, in it and after."""
         trial = current()
         if trial is not None:
             from gpusched.tuners.within import TrialOracle
 
             return TrialOracle(self, trial)
-        from gpusched.tuners.results import OracleView
+        return self.own_oracle
 
-        return OracleView(self._results())
+    @property
+    def own_oracle(self) -> Oracle:
+        """The oracle that the tuner was given, or one that says what the tuner was asked for."""
+        if self._oracle is None:
+            self._oracle = oracle_of(self.asked)
+            self._attach()
+        return self._oracle
+
+    def _attach(self) -> None:
+        """Lets the oracle know of this tuner's run."""
+        if self._oracle is not None:
+            from gpusched.tuners.oracle.view import RunView
+
+            self._oracle._set_project_dir(self.directory, self.project_name)
+            self._oracle._view = RunView(self)
+
+    def _space_so_far(self) -> HyperParameters | None:
+        """The space where there is a run, or a hypermodel that says it."""
+        if self._has_run:
+            return self._results().space
+        unasked = searching.awaiting() or current() is not None or self.asked.hypermodel is None
+        return self._found if unasked else self._space()
 
     def reload(self) -> None:
         """Makes sure that there is a run to read. It is read anew whenever it is asked for something.

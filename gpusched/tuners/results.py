@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 from gpusched.core.trial import LOST
 from gpusched.errors import UsageError
 from gpusched.hyperparameters import HyperParameters, serialize
-from gpusched.objective import MultiObjective
 from gpusched.oracles.samplers.space import Space
 from gpusched.runtime.reader import Run
 from gpusched.trial.settings import Asked
@@ -135,28 +134,3 @@ def plan_summary(plan: Plan, file: TextIO | None = None) -> None:
     """Prints a table of brackets and rungs: trials×epochs."""
     for line in plan_lines(plan):
         print(line, file=file or sys.stdout)
-
-
-class OracleView:
-    """What Keras Tuner's users ask a tuner's oracle."""
-
-    def __init__(self, results: Results) -> None:
-        self._results = results
-
-    @property
-    def objective(self) -> Any:
-        objectives = self._results.run.search.oracle.objectives
-        return MultiObjective(objectives) if len(objectives) > 1 else objectives[0]
-
-    @property
-    def trials(self) -> dict[str, TrialResult]:
-        return {each.trial_id: each for each in self._results.trials()}
-
-    def get_trial(self, trial_id: int | str) -> TrialResult:
-        return self._results.trial(int(trial_id))
-
-    def get_best_trials(self, num_trials: int = 1) -> list[TrialResult]:
-        return self._results.trials(num_trials)
-
-    def get_space(self) -> HyperParameters:
-        return self._results.space

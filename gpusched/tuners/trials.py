@@ -52,11 +52,13 @@ class TrialResult(Trial):
         score: the objective of its best epoch; None where there is none.
         best_step: that epoch, counted from 0 as in Keras Tuner. `best_epoch` is the same, counted from 1.
         epochs: it has been trained for.
+        budget: to which epoch its algorithm has had it trained.
         objective: the name of what its score is.
     """
 
     metrics: BestMetrics
     epochs: int = 0
+    budget: int = 0
     objective: str = ""
 
     def __init__(self, trial: int, hyperparameters: HyperParameters, status: str, message: str | None) -> None:
@@ -110,7 +112,7 @@ def trial_of(run: Told, trial: int, space: HyperParameters) -> TrialResult:
     failure = state.failure if state.state in LOST else None
     message = failure and (failure.traceback or f"{failure.kind}: {failure.message}")
     result = TrialResult(trial, hp, _status(state.state), message or None)
-    result.objective = oracle.objectives[0].name
+    result.objective, result.budget = oracle.objectives[0].name, oracle.trials[trial].budget
     best = finished_trial(oracle, trial)
     if best is not None:
         lines, epoch, epochs = run.metrics(trial), best.epoch, best.budget

@@ -52,10 +52,10 @@ class TrialOracle:
         """What a trial asks for is told with its result: nothing is left to do."""
 
     def __getattr__(self, name: str) -> Any:
-        raise UsageError(
-            f"oracle.{name}: not in a trial's process; there are update_trial, get_trial, get_best_trials, objective, "
-            "hyperparameters and get_space"
-        )
+        """All else is the tuner's own oracle's, as the run tells it."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._tuner.own_oracle, name)
 
     def _own(self, trial_id: int | str, what: str) -> AnyTrial:
         if int(trial_id) != self._trial.id:

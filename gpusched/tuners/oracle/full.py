@@ -232,8 +232,13 @@ def proposal(pure: PureOracle, oracle: Oracle) -> dict[str, Any]:
     """What a fresh oracle of gpusched's proposes once it has been told all trials so far."""
     names = {each.name for each in oracle.hyperparameters.space}
     jobs: list[tuple[Trial, Job]] = []
-    for number, trial in enumerate(oracle.trials.values()):
-        pure.known[number] = {name: value for name, value in trial.hyperparameters.values.items() if name in names}
+    seen: set[str] = set()
+    for trial in oracle.trials.values():
+        values = {name: value for name, value in trial.hyperparameters.values.items() if name in names}
+        if (key := repr(sorted(values.items()))) in seen:
+            continue  # Tried again: of so many configurations there is one less to try, not two.
+        seen.add(key)
+        pure.known[len(jobs)] = values
         job = pure.ask()
         if not isinstance(job, Job):
             return dict(_NO_MORE)
