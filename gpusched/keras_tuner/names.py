@@ -93,6 +93,7 @@ PATHS = {
         "engine.tuner_utils": "",
         "errors": _ERRORS,
         "oracles": _ORACLES,
+        "src": "",
         "tuners": f"{_TUNERS} Sklearn",
         "tuners.bayesian": "BayesianOptimization BayesianOptimizationOracle",
         "tuners.gridsearch": "GridSearch GridSearchOracle",

@@ -19,8 +19,8 @@ from typing import Any
 from gpusched.keras_tuner.names import HOMES, INSTEAD, PATHS, TOP
 
 ROOT = "gpusched"
-#: The same paths once more, for who imports gpusched.keras_tuner.
-TWIN = f"{ROOT}.keras_tuner"
+#: The same paths once more: for who imports gpusched.keras_tuner, and as keras_tuner.src, where Keras Tuner's code is.
+TWINS = (f"{ROOT}.keras_tuner.", f"{ROOT}.src.")
 
 
 def lookup(path: str, name: str) -> Any:
@@ -28,6 +28,7 @@ def lookup(path: str, name: str) -> Any:
 
     Raises AttributeError, which says what to use instead where that is known.
     """
+    path = "" if path == "src" else path
     below = f"{path}.{name}" if path else name
     if name in (PATHS[path] if path else TOP):
         module, _, called = (HOMES.get(below) or HOMES[name]).partition(":")
@@ -44,6 +45,12 @@ def lookup(path: str, name: str) -> Any:
     raise AttributeError(
         f"module {where!r} has no attribute {name!r}" + (f"; did you mean {close[0]}?" if close else "")
     )
+
+
+def _known(fullname: str) -> str:
+    """The path that a module stands for, whichever way it is written."""
+    prefix = next((twin for twin in TWINS if fullname.startswith(twin)), f"{ROOT}.")
+    return fullname.removeprefix(prefix)
 
 
 class Path(types.ModuleType):
@@ -66,7 +73,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     ) -> importlib.machinery.ModuleSpec | None:
         if not fullname.startswith(f"{ROOT}."):
             return None
-        known = fullname.removeprefix(f"{TWIN}." if fullname.startswith(f"{TWIN}.") else f"{ROOT}.")
+        known = _known(fullname)
         above, _, name = fullname.rpartition(".")
         instead = INSTEAD.get(known) or ("" if name.islower() else INSTEAD.get(name))
         if instead and known not in PATHS:
@@ -82,13 +89,13 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 class TwinFinder(Finder):
-    """Gives gpusched.keras_tuner.X the very module gpusched.X, be it a file or a path."""
+    """Gives gpusched.keras_tuner.X and gpusched.src.X the very module gpusched.X, be it a file or a path."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        known = fullname.removeprefix(f"{TWIN}.")
-        if known == fullname or known.split(".")[0] not in PATHS:
+        known = _known(fullname)
+        if not fullname.startswith(TWINS) or known.split(".")[0] not in PATHS:
             return None
         try:
             found = importlib.util.find_spec(f"{ROOT}.{known}")
@@ -97,7 +104,7 @@ class TwinFinder(Finder):
         return found and importlib.machinery.ModuleSpec(fullname, self, is_package=True)
 
     def exec_module(self, module: types.ModuleType) -> None:
-        sys.modules[module.__name__] = importlib.import_module(ROOT + module.__name__.removeprefix(TWIN))
+        sys.modules[module.__name__] = importlib.import_module(f"{ROOT}.{_known(module.__name__)}")
 
 
 def install() -> None:
