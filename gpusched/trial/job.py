@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from gpusched.core.outcome import End, Failure
@@ -30,6 +31,7 @@ from gpusched.trial.tuning.trial import TunerTrial
 #: The run directory cannot take what has to be kept: no trial could do better.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _TRACEBACK_LINES = 60
+_OWN = str(Path(__file__).parents[1])
 #: Said of a run_trial that reports by the oracle, which Keras Tuner warns of as well.
 RETURN_METRICS = "run_trial calls oracle.update_trial(), which is deprecated; return the metrics instead"
 
@@ -49,6 +51,14 @@ def run_job(task: Task, spec: JobSpec, *, alive: Callable[[], None]) -> Outcome:
         # The journal makes it last. Where a power cut comes before, the job ends again from its checkpoint.
         write_whole(folder.outcome, as_json(outcome), durable=False)
     return outcome
+
+
+def _from_user_code(frames: TracebackType | None) -> TracebackType | None:
+    """Without our own frames that led to the user's code: its author reads this. All of them where we raised."""
+    found = frames
+    while found is not None and found.tb_frame.f_code.co_filename.startswith(_OWN):
+        found = found.tb_next
+    return found or frames
 
 
 class Job:
@@ -76,7 +86,8 @@ class Job:
             print(f"gpusched: {ending.failure.message}", file=sys.stderr)
             return self._outcome(ending.end, ending.failure, retry=ending.retry)
         except BaseException as error:
-            traceback.print_exc()
+            error.__traceback__ = _from_user_code(error.__traceback__)
+            traceback.print_exception(error)
             return self._failed(error)
         return self._outcome(End.COMPLETED)
 

@@ -83,6 +83,20 @@ def test_an_attempt_drops_what_its_checkpoint_does_not_hold(jobs: Any) -> None:
     assert jobs.metrics == [{"epoch": 1, "val_loss": 0}, {"epoch": 2, "val_loss": 11}, {"epoch": 3, "val_loss": 12}]
 
 
+def test_a_traceback_begins_with_the_users_own_code(jobs: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    """How it came to be called is left out, in the log and in the results."""
+
+    def train(hp: Any, trial: Any) -> None:
+        raise ValueError("odd")
+
+    outcome = jobs.train(train, 0, 1)
+    assert outcome.failure is not None
+    first, second, *_, last = outcome.failure.traceback.splitlines()
+    assert (first, last) == ("Traceback (most recent call last):", "ValueError: odd")
+    assert second.startswith(f'  File "{__file__}", line ')
+    assert "gpusched/trial" not in capfd.readouterr().err
+
+
 def test_a_loop_may_end_early(jobs: Any) -> None:
     """Returning before stop_epoch completes the trial, as stopped by itself."""
     outcome = jobs.train(lambda hp, trial: trial.report(val_loss=0.5), 0, 9)

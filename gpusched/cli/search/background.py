@@ -58,7 +58,7 @@ def start(argv: list[str]) -> int:
     click.echo(f"{path} runs in the background (process {child.pid})")
     name = shown(Path(path))
     click.echo(f"gpusched attach {name}    show it live\ngpusched logs -f {name}   follow its trials")
-    click.echo(f"gpusched stop {name}      stop it, to be carried on later")
+    click.echo(f"gpusched stop {name}      stop it; it can be continued later")
     return 0
 
 

@@ -87,7 +87,9 @@ class LiveView:
                 self._output.line(line)
 
     async def show(self, run: Run) -> None:
-        screen = Screen(self._output, run, hint="Ctrl-C stops it, to be carried on later", painter=self._painter)
+        screen = Screen(
+            self._output, run, hint="Ctrl-C stops the search; it can be continued later", painter=self._painter
+        )
         try:
             while not self._output.lost:
                 self._above(self._teller.news())

@@ -132,7 +132,7 @@ class Teller:
                 self._best = best
                 return text
             case End.INTERRUPTED:
-                return f"trial {trial.id}: interrupted after {words.plural(event.epochs, 'epoch')}, goes on later"
+                return f"trial {trial.id}: interrupted after {words.plural(event.epochs, 'epoch')}, continues later"
             case End.STOPPED:
                 return f"trial {trial.id}: stopped after {words.plural(event.epochs, 'epoch')}"
             case End.OVERSIZE:
