@@ -5,6 +5,7 @@ Knows how the files of a run become such trials. Reads only.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, TextIO
@@ -23,8 +24,8 @@ from gpusched.ui.facts import finished_trial
 class BestMetrics(MetricsTracker, Mapping[str, Any]):
     """The metrics of a trial's best epoch.
 
-    As in Keras Tuner each metric has one observation, at that epoch, with a value of each execution. As a mapping it
-    has the epoch's line in metrics.jsonl, `seconds` included.
+    As in Keras Tuner each metric has one observation, at that epoch, with one value: the mean over executions. As a
+    mapping it has the epoch's line in metrics.jsonl, `seconds` included.
     """
 
     def __init__(self) -> None:
@@ -147,4 +148,4 @@ def _fill(metrics: BestMetrics, lines: list[dict[str, Any]], objective: Objectiv
         direction = objective.direction if name == objective.name else infer_metric_direction(name)
         metrics.register(name, direction)
         if values:
-            metrics.set_history(name, [MetricObservation([float(value) for value in values], epoch - 1)])
+            metrics.set_history(name, [MetricObservation(math.fsum(values) / len(values), epoch - 1)])

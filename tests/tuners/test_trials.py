@@ -61,8 +61,8 @@ def test_a_trial_that_was_never_started_is_named(results: Results) -> None:
         results.trial(4)
 
 
-def test_executions_are_values_of_one_observation(results: Results) -> None:
-    """Each execution's best epoch counts, so that their mean is the trial's score."""
+def test_executions_are_averaged(results: Results) -> None:
+    """Of each execution the best epoch counts, so that their mean is the trial's score."""
     path = results.run.dir.trial(0).metrics
     lines = [
         {"epoch": epoch, "execution": execution, "val_accuracy": value, "loss": 1 - value, "seconds": 1.0}
@@ -72,8 +72,8 @@ def test_executions_are_values_of_one_observation(results: Results) -> None:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     metrics = results.trial(0).metrics
     (seen,) = metrics.get_history("val_accuracy")
-    assert (seen.value, metrics.get_best_value("val_accuracy")) == ([0.5, 0.75], 0.625)
-    assert metrics.get_history("loss")[0].value == [0.5, 0.25]
+    assert (seen.value, metrics.get_best_value("val_accuracy")) == ([0.625], 0.625)
+    assert metrics.get_history("loss")[0].value == [0.375]
 
 
 def test_the_space_has_its_defaults_for_values(results: Results) -> None:
