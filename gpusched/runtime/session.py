@@ -37,7 +37,7 @@ from gpusched.runtime.machine.watch import LOOK_SECONDS, Watch, own_gpus
 from gpusched.runtime.reader import Run
 from gpusched.runtime.scheduler import Scheduler
 from gpusched.runtime.signals import heed_signals, redirect
-from gpusched.runtime.view import View
+from gpusched.runtime.view import CallsHooks, View
 from gpusched.storage.journal import Journal
 from gpusched.storage.lock import RunLock, holder
 from gpusched.storage.rundir import RunDir, remember
@@ -170,6 +170,8 @@ class Session:
                 warnings = known.begin(run, settings, space, narrowed, fresh=fresh)
             # From here on a command that names no run means this one: it has a search.json.
             remember(run)
+            if isinstance(self._view, CallsHooks):
+                self._view.hooks(settings.hooks)
             self._view.started(run)
             notes = () if settings.gpus == "none" else machine.notes
             for note in (

@@ -5,7 +5,7 @@ A view reads the search and never changes it; that nobody can see it any more is
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from gpusched.core.commands import AnyCommand
 from gpusched.core.events import AnyEvent
@@ -30,3 +30,11 @@ class View(Protocol):
 
     async def show(self, run: Run) -> None:
         """Draws the search until cancelled. Reads `run.search`, which changes meanwhile, and its files."""
+
+
+@runtime_checkable
+class CallsHooks(Protocol):
+    """A view that wants to know which hooks the tuner has."""
+
+    def hooks(self, names: list[str]) -> None:
+        """These are the tuner's own; called once, before `started`."""

@@ -25,7 +25,7 @@ from gpusched.trial import searching
 from gpusched.trial.rest import first_line_behind
 from gpusched.trial.settings import RESUMING, Asked, Settings, gpu_names, oracle_arguments, override
 from gpusched.trial.space import discover
-from gpusched.trial.tuning.overriding import overridden
+from gpusched.trial.tuning.overriding import HOOKS, overridden
 
 __all__ = ["HandOver", "Settings", "Task", "Untuned", "discover", "executing", "load_script", "settings"]
 
@@ -286,6 +286,7 @@ def settings(task: Task, overrides: Mapping[str, Any] | None = None) -> Settings
         backend=os.environ.get("KERAS_BACKEND") or None,
         script=script,
         script_digest=digest(task),
+        hooks=[name for name in HOOKS if overridden(task.tuner, name)],
         script_rest=task.rest,
     )
 

@@ -2,7 +2,8 @@
 
 `run_trial` and the hooks of epochs and batches are called in a trial's process, on a copy of the tuner: what they
 change on it is not seen by the script. The hooks of trials and of the search are called in the process that called
-search(), on the script's own tuner, each once for a trial, however often it is promoted or tried again.
+search(), on the script's own tuner, each once for a trial, however often it is promoted or tried again. `gpusched run`,
+whose script ends with its search(), executes it in a process more for them.
 """
 
 from __future__ import annotations
@@ -19,9 +20,6 @@ from gpusched.trial.tuning.trial import current
 
 if TYPE_CHECKING:
     from gpusched.trial.settings import Asked
-
-#: The hooks that are called in the process of search().
-OF_THE_CALLER = ("on_search_begin", "on_search_end", "pre_create_trial", "on_trial_begin", "on_trial_end")
 
 
 class Hooks:

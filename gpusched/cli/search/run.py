@@ -59,6 +59,7 @@ def command(script: Path, arguments: tuple[str, ...], detach: bool, report_fd: i
 
         argv = sys.argv[1:] if len(sys.argv) > 1 else []
         return start([word for word in argv[: _own(argv)] if word not in ("-d", "--detach")] + argv[_own(argv) :])
+    from gpusched.cli.search.hooks import Following
     from gpusched.runtime.entry import run_script
     from gpusched.runtime.view import View
     from gpusched.ui.watch.view import choose
@@ -73,7 +74,13 @@ def command(script: Path, arguments: tuple[str, ...], detach: bool, report_fd: i
     asked = given(options)
     if arguments:
         asked["argv"] = list(arguments)
-    return run_script(script.absolute(), asked, view=view)
+    following = Following(view, script.absolute(), list(arguments))
+    code = None
+    try:
+        code = run_script(script.absolute(), asked, view=following)
+    finally:
+        following.close(code)
+    return code
 
 
 def _own(argv: list[str]) -> int:

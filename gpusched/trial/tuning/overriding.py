@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+#: Hooks that are called in the process of search(), each for the whole search or for a trial.
+HOOKS = ("on_search_begin", "on_search_end", "pre_create_trial", "on_trial_begin", "on_trial_end")
+
 _M = TypeVar("_M", bound=Callable[..., Any])
 
 
