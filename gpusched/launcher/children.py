@@ -229,7 +229,7 @@ def train(task: Task | None, code: UserCode, spec: JobSpec, alive: Callable[[], 
         threads.forget()  # The user's code loads more.
         alive()  # Loading is the user's own time.
         if isinstance(code, Ahead):
-            raise GoOn(code.nth, lambda arrived: _run(arrived, spec, alive), lambda error: _failed(spec, error))
+            raise GoOn(code, lambda arrived: _run(arrived, spec, alive), lambda error: _failed(spec, error))
         try:
             task = take(code)
         except Exception as error:

@@ -68,7 +68,7 @@ def by_fork(task: Task | None, code: UserCode, inherited: Iterable[int]) -> Disc
             os.close(fd)
         if isinstance(code, Ahead):
             raise GoOn(
-                code.nth,
+                code,
                 lambda task: _tell(write, find(lambda: task)),
                 lambda error: _tell(write, _refusal("the script", error)),
             )

@@ -26,6 +26,7 @@ class Load(_Message, frozen=True, kw_only=True):
     nth: int = 1  #: which of the script's calls of search() is meant
     pickled_fd: int | None = None
     origin: Origin = Origin()  #: where modules are found, and paths begin
+    answers: list[str] = []  #: what input() has returned in the caller
     settings: dict[str, Any] | None = None  #: where the caller has them already
     space: dict[str, Any] | None = None  #: likewise
     options: dict[str, Any] = {}  #: of the command line; they beat the script

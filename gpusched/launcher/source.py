@@ -36,6 +36,7 @@ class Ahead:
     """What a fork of the caller, made before its search(), comes to by going on with the script."""
 
     nth: int = 1  #: which search() it is
+    answers: tuple[str, ...] = ()  #: what input() has returned in the caller
 
 
 UserCode: TypeAlias = Written | Held | Ahead
@@ -48,9 +49,9 @@ class GoOn(BaseException):
     what the script raises before it comes there.
     """
 
-    def __init__(self, nth: int, arrive: Callable[[Task], int], fail: Callable[[BaseException], object]) -> None:
+    def __init__(self, code: Ahead, arrive: Callable[[Task], int], fail: Callable[[BaseException], object]) -> None:
         super().__init__("this process goes on with the script")
-        self.nth, self.arrive, self.fail = nth, arrive, fail
+        self.nth, self.answers, self.arrive, self.fail = code.nth, code.answers, arrive, fail
 
 
 def take(code: Written | Held) -> Task:

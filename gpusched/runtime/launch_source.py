@@ -20,7 +20,7 @@ from gpusched.launcher.client import LauncherClient
 from gpusched.launcher.loading import launch
 from gpusched.launcher.protocol import Load
 from gpusched.launcher.source import Held
-from gpusched.launcher.standby import standby
+from gpusched.launcher.standby import answers, standby
 from gpusched.launcher.standby.copies import Copy
 from gpusched.launcher.standby.forkable import unforkable
 from gpusched.launcher.transport import pack
@@ -97,7 +97,7 @@ def _from_standby(task: Task, ready: standby.Standby, again: Load) -> LaunchSour
             f"({ready.seconds:.1f} s each)"
         )
     wanted: dict[str, Any] = msgspec.to_builtins(settings(task))
-    return LaunchSource(msgspec.structs.replace(again, settings=wanted), ready.copy, notice)
+    return LaunchSource(msgspec.structs.replace(again, settings=wanted, answers=answers.given()), ready.copy, notice)
 
 
 def _knowing(load: Load, task: Task) -> Load:

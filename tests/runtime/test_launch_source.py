@@ -212,6 +212,26 @@ def test_a_killed_launcher_is_replaced(lab: Any, until: Callable[..., Any]) -> N
     assert lab.processes() == []
 
 
+def test_input_is_answered_once(lab: Any) -> None:
+    """Trials that go on with the script are given the answers that the caller was given."""
+    framework(lab)
+    lab.write(
+        HEAD
+        + """
+sys.stdin = open("answers")
+first = input("first? ")
+context = __import__("tensorflow.python.eager.context", fromlist=["start"])
+context.start()
+second = input("second? ")
+tuner().search(iter([second + first]))
+"""
+    )
+    (lab.folder / "answers").write_text("one\ntwo\n")
+    code, said = lab.finish(command=python(lab))
+    assert code == 0, said
+    assert ledger(lab) == ["trial search it twoone"] * 2
+
+
 def test_a_command_s_launcher_makes_a_copy_too(lab: Any) -> None:
     """`gpusched run`: trials go on from where the script started the runtime, and load nothing before it again."""
     framework(lab)

@@ -17,7 +17,7 @@ from typing import NoReturn
 from gpusched.launcher import pins
 from gpusched.launcher.children import leave
 from gpusched.launcher.source import Ahead, GoOn
-from gpusched.launcher.standby import wakes
+from gpusched.launcher.standby import answers, wakes
 from gpusched.launcher.standby.copies import Copy, Launch
 from gpusched.launcher.standby.forkable import unforkable
 from gpusched.system.session import script
@@ -55,6 +55,7 @@ def make(launch: Launch) -> None:
         return  # In a trial, whoever runs the code of others must not go on with it.
     if ready() is not None or unforkable() is not None:
         return
+    answers.record()
     try:
         copy = Copy.make(Ahead(), launch)
     except OSError:
@@ -71,6 +72,7 @@ def _go_on(going: GoOn) -> None:
     # be the script's: nobody is to close them again.
     _kept.append(going)
     wakes.watch(pins.again)
+    answers.repeat(going.answers)
 
     def arrive(task: Task) -> NoReturn:
         atexit.unregister(ended)
