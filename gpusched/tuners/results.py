@@ -71,6 +71,8 @@ class Results:
         """A trial's model with the weights and the optimizer of its best epoch."""
         if asked.hypermodel is None:
             raise UsageError("get_best_models: train= and run_trial build no model that could be loaded")
+        import keras
+
         from gpusched.trial.checkpoint import States
         from gpusched.trial.fitting import state
         from gpusched.trial.fitting.training import compile_model
@@ -82,6 +84,8 @@ class Results:
                 f"trial {trial}: its weights are not kept; keep={asked.keep} trials keep theirs, "
                 "give the tuner a larger keep="
             )
+        # As in Keras Tuner: the layers are called `dense`, not `dense_4`, whatever was built before.
+        keras.backend.clear_session()
         model = compile_model(asked, self.trial(trial).hyperparameters)
         if not state.build_if_possible(model, best.meta() or {}):
             raise UsageError(
