@@ -212,6 +212,33 @@ def test_a_killed_launcher_is_replaced(lab: Any, until: Callable[..., Any]) -> N
     assert lab.processes() == []
 
 
+@pytest.mark.parametrize("awake", [False, True])
+def test_a_killed_caller_loses_nothing(lab: Any, until: Callable[..., Any], awake: bool) -> None:
+    """Its launcher and trials go on to the end of their jobs, and the script, run again, takes them over."""
+    framework(lab)
+    hold = """while os.path.exists("hold"):
+                time.sleep(0.002)
+            note(f"""
+    start = """
+context = __import__("tensorflow.python.eager.context", fromlist=["start"])
+context.start()
+"""
+    script = HEAD.replace("note(f", hold) + (start if awake else "") + "\ntuner().search(numbers())\nnote('behind')\n"
+    lab.write(script)
+    lab.hold()
+    process = lab.start(command=python(lab))
+    until("two trials", lambda: len(lab.trial_pids()) == 2)
+    running = lab.trial_pids()
+    process.kill()
+    process.wait()
+    lab.let_go()
+    until("their ends", lambda: not lab.trial_pids())
+    assert lab.finish(command=python(lab))[0] == 0, lab.said
+    assert ledger(lab).count("trial search it 3") == len(running) == 2
+    assert ledger(lab).count("behind") == 1
+    assert lab.processes() == []
+
+
 def test_input_is_answered_once(lab: Any) -> None:
     """Trials that go on with the script are given the answers that the caller was given."""
     framework(lab)
