@@ -26,6 +26,7 @@ from gpusched.trial.quiet import flush
 from gpusched.trial.record import Ending, Enough, Record, Stopped, StopRequest
 from gpusched.trial.space import TrialSpace
 from gpusched.trial.task import Task
+from gpusched.trial.tuning.left import Left, file_of
 from gpusched.trial.tuning.trial import TunerTrial
 
 #: The run directory cannot take what has to be kept: no trial could do better.
@@ -46,7 +47,9 @@ def run_job(task: Task, spec: JobSpec, *, alive: Callable[[], None]) -> Outcome:
     with StopRequest() as stop:
         folder.path.mkdir(parents=True, exist_ok=True)
         job = Job(task, spec, stop, alive)
+        left = Left(task.tuner)
         outcome = job.run()
+        left.write(file_of(folder.path, spec.attempt))
         flush()
         # The journal makes it last. Where a power cut comes before, the job ends again from its checkpoint.
         write_whole(folder.outcome, as_json(outcome), durable=False)

@@ -20,6 +20,7 @@ from gpusched.runtime.view import View
 from gpusched.storage.metrics import read_metrics
 from gpusched.storage.rundir import RunDir
 from gpusched.trial.job import RETURN_METRICS
+from gpusched.trial.tuning.left import bring_back, file_of
 from gpusched.trial.tuning.overriding import overridden
 from gpusched.tuners.trials import TrialResult, trial_of
 
@@ -81,6 +82,8 @@ class Calling:
         self._view.event(event, commands, search)
         if isinstance(event, JobEnded):
             self._warn(event)
+            if self._run is not None:
+                bring_back(self._tuner, file_of(self._run.trial(event.trial).path, event.attempt))
             released = [trial for each in commands if isinstance(each, Release) for trial in each.trials]
             over = [i for i in dict.fromkeys([event.trial, *released]) if i in search.trials]
             self._over([i for i in over if search.trials[i].state in FINAL])

@@ -1,9 +1,9 @@
 """What a tuner's subclass may override, and who calls it where.
 
-`run_trial` and the hooks of epochs and batches are called in a trial's process, on a copy of the tuner: what they
-change on it is not seen by the script. The hooks of trials and of the search are called in the process that called
-search(), on the script's own tuner, each once for a trial, however often it is promoted or tried again. `gpusched run`,
-whose script ends with its search(), executes it in a process more for them.
+`run_trial` and the hooks of epochs and batches are called in a trial's process, on a copy of the tuner; what they note
+on it is brought back when the trial's job ends (`trial.tuning.left`). The hooks of trials and of the search are called
+in the process that called search(), on the script's own tuner, each once for a trial, however often it is promoted or
+tried again. `gpusched run`, whose script ends with its search(), executes it in a process more for them.
 """
 
 from __future__ import annotations

@@ -161,3 +161,28 @@ def test_a_tuner_s_own_state(loop: Callable[..., Any]) -> None:
         print(json.dumps([before, tuner.count]))
     """
     assert [loop(script), loop(script)] == [[0, 3], [3, 3]]
+
+
+def test_what_run_trial_notes_on_the_tuner_is_there_afterwards(loop: Callable[..., Any]) -> None:
+    """In dicts, lists, sets and counters, from all trials, in on_trial_end and after the search."""
+    said = loop("""
+class Noting(gs.RandomSearch):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.kinds, self.scores, self.count, self.seen = {}, [], 0, []
+    def run_trial(self, trial):
+        x = trial.hyperparameters.Choice("x", [1, 2, 3])
+        self.kinds[trial.trial_id] = f"x is {x}"
+        self.scores.append(x)
+        self.count += 1
+        self.names = {f"n{trial.trial_id}"}
+        return {"loss": float(x)}
+    def on_trial_end(self, trial):
+        super().on_trial_end(trial)
+        self.seen.append(self.kinds[trial.trial_id] == f"x is {trial.hyperparameters.get('x')}")
+tuner = Noting(objective="loss", max_trials=3, cpu_slots=2)
+tuner.search()
+print(json.dumps([sorted(tuner.kinds), sorted(tuner.scores), tuner.count, sorted(tuner.names), tuner.seen]))
+""")
+    ids = ["0000", "0001", "0002"]
+    assert said == [ids, [1, 2, 3], 3, [f"n{trial}" for trial in ids], [True] * 3]

@@ -1,0 +1,150 @@
+"""What trials leave in the attributes of their tuner and hypermodel, brought to those of the process that searches.
+
+Keras Tuner trains in one process, and its users count on that: run_trial and the hooks of epochs note on self what
+load_model, on_trial_end or the script reads afterwards. A trial here has a copy. What it changed on it travels by a
+file in the trial's folder: numbers, text, arrays, and containers of these. Other objects stay in the trial.
+
+Trials run beside each other, so that changes are merged: what was put into a dict, a list or a set is added to the
+other's, an integer that was counted up is counted up there, and of anything else the last trial's value stays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import pickle
+from collections import deque
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+
+from gpusched.storage.rundir import write_whole
+from gpusched.trial.tuning.overriding import overridden
+
+#: What a user's method may note things in, while a trial runs.
+_IN_TRIALS = ("run_trial", "on_epoch_begin", "on_epoch_end", "on_batch_begin", "on_batch_end", "save_model")
+#: Attributes of a tuner or hypermodel that are ours.
+_OURS = {"asked", "_found", "_oracle", "_searched", "tuner_id", "logger"}
+
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, date, timedelta, PurePath, np.generic)
+#: Values and bytes of one attribute beyond which it stays in the trial: it is data, and no note.
+_VALUES, _BYTES = 10_000, 1 << 20
+
+Change = tuple[str, str, str, Any]  #: whose attribute, its name, how it changed, and by what
+
+
+class Left:
+    """The attributes before a trial, to be compared with those after it."""
+
+    def __init__(self, tuner: Any) -> None:
+        self._owners = dict(_owners(tuner))
+        self._before = {whose: _notes(owner) for whose, owner in self._owners.items()}
+        self._before = {whose: copy.deepcopy(notes) for whose, notes in self._before.items()}
+
+    def changes(self) -> list[Change]:
+        found: list[Change] = []
+        for whose, owner in self._owners.items():
+            before = self._before[whose]
+            for name, value in _notes(owner).items():
+                if name not in before or not _same(before[name], value):
+                    how, by = _change(before.get(name, type(value)() if _is_container(value) else None), value)
+                    found.append((whose, name, how, by))
+        return found
+
+    def write(self, file: Path) -> None:
+        """Writes what has changed. Nothing is written where nothing has."""
+        packed = []
+        for change in self.changes():
+            # A user's own kind of number or text may be of a class that no other process finds: it stays.
+            with contextlib.suppress(pickle.PicklingError, AttributeError, TypeError):
+                packed.append(pickle.dumps(change))
+        if packed:
+            write_whole(file, pickle.dumps(packed), durable=False)
+
+
+def file_of(folder: Path, attempt: int) -> Path:
+    """Where a trial's attempt leaves them."""
+    return folder / f"left-{attempt}.pickle"
+
+
+def bring_back(tuner: Any, file: Path) -> None:
+    """Changes the attributes as a trial has changed those of its copy, once."""
+    try:
+        packed: list[bytes] = pickle.loads(file.read_bytes())
+    except FileNotFoundError:
+        return
+    file.unlink()
+    owners = dict(_owners(tuner))
+    for part in packed:
+        with contextlib.suppress(pickle.UnpicklingError, AttributeError, ImportError):
+            whose, name, how, by = pickle.loads(part)
+            if whose in owners:
+                setattr(owners[whose], name, _merged(getattr(owners[whose], name, None), how, by))
+
+
+def _owners(tuner: Any) -> Iterator[tuple[str, Any]]:
+    """The user's objects that take notes in a trial; none where only ours are at work."""
+    if any(overridden(tuner, name) for name in _IN_TRIALS):
+        yield "tuner", tuner
+    hypermodel = getattr(getattr(tuner, "asked", None), "hypermodel", None)
+    if hypermodel is not None and not hasattr(hypermodel, "function"):
+        yield "hypermodel", getattr(hypermodel, "like", hypermodel)
+
+
+def _notes(owner: Any) -> dict[str, Any]:
+    attributes = getattr(owner, "__dict__", {})
+    return {name: value for name, value in attributes.items() if name not in _OURS and _is_plain(value, [_VALUES])}
+
+
+def _is_container(value: Any) -> bool:
+    return isinstance(value, dict | list | set | deque)
+
+
+def _is_plain(value: Any, left: list[int]) -> bool:
+    left[0] -= 1
+    if left[0] < 0:
+        return False
+    if isinstance(value, np.ndarray):
+        return value.nbytes <= _BYTES and not value.dtype.hasobject
+    if isinstance(value, str | bytes):
+        return len(value) <= _BYTES
+    if isinstance(value, dict):
+        return all(_is_plain(each, left) for item in value.items() for each in item)
+    if isinstance(value, list | tuple | set | frozenset | deque):
+        return all(_is_plain(each, left) for each in value)
+    return isinstance(value, _PLAIN)
+
+
+def _same(one: Any, other: Any) -> bool:
+    try:
+        return type(one) is type(other) and bool(one == other)
+    except ValueError:  # Arrays are compared element by element.
+        return pickle.dumps(one) == pickle.dumps(other)
+
+
+def _change(before: Any, after: Any) -> tuple[str, Any]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        new = {key: value for key, value in after.items() if key not in before or not _same(before[key], value)}
+        return "update", new
+    if isinstance(before, list) and isinstance(after, list) and _same(before, after[: len(before)]):
+        return "extend", after[len(before) :]
+    if isinstance(before, set) and isinstance(after, set):
+        return "update", after - before
+    if type(before) is int and type(after) is int:
+        return "add", after - before
+    return "set", after
+
+
+def _merged(value: Any, how: str, by: Any) -> Any:
+    if how == "update" and isinstance(value, dict | set):
+        value.update(by)
+    elif how == "extend" and isinstance(value, list):
+        value.extend(by)
+    elif how == "add" and type(value) is int:
+        return value + by
+    else:
+        return by
+    return value
