@@ -41,6 +41,19 @@ class Release(Command, frozen=True, kw_only=True, tag="release"):
     trials: list[int]
 
 
+class Consult(Command, frozen=True, kw_only=True, tag="consult"):
+    """Ask the user's own oracle for this trial's values."""
+
+    trial: int
+    patient: bool = False  #: nothing runs that it could wait for: ask until it has an answer
+
+
+class Report(Command, frozen=True, kw_only=True, tag="report"):
+    """Tell the user's own oracle that this trial has ended."""
+
+    trial: int
+
+
 class Finish(Command, frozen=True, kw_only=True, tag="finish"):
     """Nothing runs and nothing is left to do in this session."""
 
@@ -48,4 +61,4 @@ class Finish(Command, frozen=True, kw_only=True, tag="finish"):
     code: int  #: exit code: 0 complete or budget used, 1 failed, 130 stopped
 
 
-AnyCommand = Launch | Interrupt | Release | Finish
+AnyCommand = Launch | Interrupt | Release | Consult | Report | Finish

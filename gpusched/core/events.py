@@ -132,6 +132,31 @@ class ResumeAsked(Event, frozen=True, kw_only=True, tag="resume_asked"):
     """A person gives the devices back."""
 
 
+class Advised(Event, frozen=True, kw_only=True, tag="advised"):
+    """The user's own oracle has answered what comes next."""
+
+    trial: int
+    status: str  #: RUNNING: here are values; IDLE: wait for a trial's end; STOPPED: there will be no more
+    values: dict[str, Any] = {}
+    name: str = ""  #: how it calls the trial
+    state: dict[str, Any] = {}  #: what it wants to be reminded of, where that has changed
+
+
+class Heard(Event, frozen=True, kw_only=True, tag="heard"):
+    """The user's own oracle has taken in a trial's end."""
+
+    trial: int
+    score: float | None = None  #: its own for the trial; None: that of the objective stands
+    step: int | None = None  #: the epoch of that score
+    state: dict[str, Any] = {}
+
+
+class OracleFailed(Event, frozen=True, kw_only=True, tag="oracle_failed"):
+    """The user's own oracle has raised an error: the search cannot go on."""
+
+    message: str
+
+
 class SessionClosed(Event, frozen=True, kw_only=True, tag="session_closed"):
     """A scheduler ended in good order."""
 
@@ -153,5 +178,8 @@ AnyEvent = (
     | TrialRetryAsked
     | PauseAsked
     | ResumeAsked
+    | Advised
+    | Heard
+    | OracleFailed
     | SessionClosed
 )

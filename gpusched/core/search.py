@@ -10,24 +10,10 @@ from typing import assert_never
 
 import msgspec
 
+from gpusched.core import events
+from gpusched.core.asking import Asking
 from gpusched.core.commands import AnyCommand, Finish, Interrupt, Launch, Release
-from gpusched.core.events import (
-    AnyEvent,
-    DeviceFailed,
-    JobEnded,
-    JobStarted,
-    MaxTimeChanged,
-    PauseAsked,
-    ResumeAsked,
-    SessionClosed,
-    SessionOpened,
-    SlotsChanged,
-    StopAsked,
-    TimeExpired,
-    TrialHung,
-    TrialRetryAsked,
-    TrialStopAsked,
-)
+from gpusched.core.events import AnyEvent, JobEnded
 from gpusched.core.faults import InARow, Ledger, Verdict, as_it_was, too_large
 from gpusched.core.outcome import End, Failure
 from gpusched.core.places import Places
@@ -56,6 +42,7 @@ class Search:
         self.ending: Finish | None = None  #: how this session is to end, once nothing runs
         self._rules = 0
         self._faults = Ledger()
+        self._asking = Asking(oracle)
         self._running: set[int] = set()
         self._waiting = False  #: the oracle said Wait, and nothing was told since
         self._failed_in_row = InARow()
@@ -85,49 +72,56 @@ class Search:
         match event:
             case JobEnded():
                 commands += self._job_ended(event)
-            case JobStarted():
+            case events.JobStarted():
                 trial = self.trials.get(event.trial)
                 if trial is not None and trial.attempt == event.attempt:
                     trial.pid = event.pid or None
-            case SessionOpened():
+            case events.SessionOpened():
                 self._open(event)
-            case SessionClosed():
+            case events.SessionClosed():
                 self.phase = Phase.CLOSED
-            case SlotsChanged():
+            case events.SlotsChanged():
                 self.places.lay(event)
                 self._seat(self.running)
-            case DeviceFailed():
+            case events.DeviceFailed():
                 commands += self._quarantine(event.device, event.reason, now=True)
-            case TrialHung():
+            case events.TrialHung():
                 commands += self._hung(event)
-            case TimeExpired():
+            case events.TimeExpired():
                 commands += self._stop(Finish(reason="max_time is used", code=0), now=False)
-            case MaxTimeChanged():
+            case events.MaxTimeChanged():
                 self.max_time = event.max_time
-            case StopAsked():
+            case events.StopAsked():
                 commands += self._stop(Finish(reason=event.reason, code=130), now=event.now)
-            case TrialStopAsked():
+            case events.TrialStopAsked():
                 commands += self._stop_trial(event)
-            case TrialRetryAsked():
+            case events.TrialRetryAsked():
                 commands += self._retry(event.trial)
-            case PauseAsked():
+            case events.Advised() | events.Heard():
+                self._asking.take(event)
+                self._waiting = self.done = False
+            case events.OracleFailed():
+                commands += self._stop(Finish(reason=event.message, code=1), now=False)
+            case events.PauseAsked():
                 if self.phase in (Phase.RUNNING, Phase.PAUSED):
                     self.phase = Phase.PAUSED
                     commands += self._interrupt_all(now=event.now)
-            case ResumeAsked():
+            case events.ResumeAsked():
                 if self.phase is Phase.PAUSED:
                     self.phase = Phase.RUNNING
             case _:
                 assert_never(event)
         if self.phase is Phase.RUNNING:
             commands += self._fill()
+        if self.phase in (Phase.RUNNING, Phase.PAUSED):
+            commands += self._asking.commands(running=self._running)
         if self.phase in (Phase.RUNNING, Phase.STOPPING) and not self._running and (finish := self._finish()):
             commands.append(finish)
         return commands
 
     # ------------------------------------------------------------------ sessions
 
-    def _open(self, event: SessionOpened) -> None:
+    def _open(self, event: events.SessionOpened) -> None:
         self.sessions += 1
         self.phase = Phase.RUNNING
         self.ending = None
@@ -137,6 +131,7 @@ class Search:
         if event.max_trials != self.oracle.max_trials:
             self.oracle.set_max_trials(event.max_trials)
         self._waiting = self.done = False
+        self._asking.reset()
         self._rules = event.rules
         # … and has had the time to mend a device.
         self._faults = Ledger()
@@ -362,7 +357,7 @@ class Search:
     def _interrupt_all(self, *, now: bool) -> list[AnyCommand]:
         return [Interrupt(trial=trial.id, attempt=trial.attempt, now=now) for trial in self.running]
 
-    def _stop_trial(self, event: TrialStopAsked) -> list[AnyCommand]:
+    def _stop_trial(self, event: events.TrialStopAsked) -> list[AnyCommand]:
         trial = self.trials.get(event.trial)
         if trial is None or trial.state in FINAL:
             return []
@@ -374,7 +369,7 @@ class Search:
             self._drop(trial, TrialState.STOPPED)
         return []
 
-    def _hung(self, event: TrialHung) -> list[AnyCommand]:
+    def _hung(self, event: events.TrialHung) -> list[AnyCommand]:
         trial = self.trials.get(event.trial)
         if trial is None or trial.id not in self._running or trial.attempt != event.attempt or trial.hung:
             return []
@@ -384,7 +379,7 @@ class Search:
     def _finish(self) -> Finish | None:
         finish = self.ending
         if self.phase is Phase.RUNNING:
-            if self.done and not self.places:
+            if self.done and not self.places and not self.oracle.untold:
                 finish = Finish(reason="complete", code=0)
             elif not self.slots and not self.places.waiting:
                 why = self.places.without()

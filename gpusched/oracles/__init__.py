@@ -7,6 +7,7 @@
 
 from gpusched.oracles.asha import ASHA
 from gpusched.oracles.base import Answer, Done, Job, Oracle, Place, Plan, RungState, Scores, Wait
+from gpusched.oracles.custom import Custom
 from gpusched.oracles.hyperband import Hyperband
 from gpusched.oracles.single import BayesianOptimization, GridSearch, RandomSearch
 
@@ -19,11 +20,18 @@ ORACLES: dict[str, type[Oracle]] = {
     "bayesian": BayesianOptimization,
 }
 
+#: The name of what is none of these: an oracle of the user's own.
+CUSTOM = "custom"
+KINDS: dict[str, type[Oracle]] = {**ORACLES, CUSTOM: Custom}
+
 __all__ = [
     "ASHA",
+    "CUSTOM",
+    "KINDS",
     "ORACLES",
     "Answer",
     "BayesianOptimization",
+    "Custom",
     "Done",
     "GridSearch",
     "Hyperband",

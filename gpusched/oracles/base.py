@@ -242,6 +242,26 @@ class Oracle(ABC):
             )
         return len(main)
 
+    # ------------------------------------------------------------------ where the user's own oracle decides
+
+    @property
+    def question(self) -> int | None:
+        """The trial whose values are to be asked for; None: nobody is asked, or not now."""
+        return None
+
+    @property
+    def untold(self) -> list[int]:
+        """Trials that have ended, whose end the user's oracle is to be told."""
+        return []
+
+    def advise(self, status: str, values: Mapping[str, Any], name: str, state: Mapping[str, Any]) -> None:
+        """The answer to the question."""
+        raise UsageError(f"{type(self).__name__}: it decides itself, and takes no advice")
+
+    def heard(self, trial_id: int, score: float | None, step: int | None, state: Mapping[str, Any]) -> None:
+        """The user's oracle has been told of an end."""
+        raise UsageError(f"{type(self).__name__}: it decides itself, and tells nobody")
+
     # ------------------------------------------------------------------ known good configurations
 
     def enqueue(self, values: Mapping[str, Any]) -> None:

@@ -56,20 +56,26 @@ async def search_async(task: Task, *, view: View) -> None:
     FatalError that a trial raised.
     """
     with launch_source(task) as source, searching.running():
-        session = _session(source, view)
-        judge(await session.run(), session.search)
+        session = _session(task, source, view)
+        _judge(await session.run(), session)
 
 
 def search(task: Task, *, view: View) -> None:
     """The same for a caller without a loop; where one is running already (a notebook) it works beside it."""
     with _plain_ends(), launch_source(task) as source, searching.running():
-        session = _session(source, view)
-        finish = _in_thread(session) if _loop_runs() else asyncio.run(session.run())
-        judge(finish, session.search)
+        session = _session(task, source, view)
+        _judge(_in_thread(session) if _loop_runs() else asyncio.run(session.run()), session)
 
 
-def _session(source: LaunchSource, view: View) -> Session:
-    return Session(source.load, {}, view, start=source.start, notice=source.notice)
+def _session(task: Task, source: LaunchSource, view: View) -> Session:
+    guide = getattr(task.tuner, "guide", None)
+    return Session(source.load, {}, view, start=source.start, notice=source.notice, guide=guide)
+
+
+def _judge(finish: Finish, session: Session) -> None:
+    if session.guiding is not None and session.guiding.error is not None:
+        raise session.guiding.error
+    judge(finish, session.search)
 
 
 def _loop_runs() -> bool:

@@ -20,7 +20,7 @@ from gpusched.core.search import Policy, Search
 from gpusched.errors import UsageError
 from gpusched.hyperparameters import HyperParameters, serialize
 from gpusched.objective import Objective
-from gpusched.oracles import ORACLES, Oracle
+from gpusched.oracles import KINDS, ORACLES, Oracle
 from gpusched.storage.journal import JournalReader, Line
 from gpusched.storage.metrics import read_metrics
 from gpusched.storage.records import SearchRecord
@@ -29,7 +29,7 @@ from gpusched.storage.rundir import RunDir
 
 def build_oracle(record: SearchRecord) -> Oracle:
     """The oracle that a search.json asks for, at its beginning."""
-    kind = ORACLES.get(record.algorithm)
+    kind = KINDS.get(record.algorithm)
     if kind is None:
         raise UsageError(f"algorithm: {record.algorithm!r} is unknown; choose one of {', '.join(ORACLES)}")
     objectives = [Objective.from_config(objective) for objective in record.objectives]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from gpusched.core.commands import AnyCommand, Finish, Interrupt, Launch, Release
+from gpusched.core.commands import AnyCommand, Consult, Finish, Interrupt, Launch, Release, Report
 from gpusched.core.events import (
     AnyEvent,
     JobEnded,
@@ -30,6 +30,7 @@ from gpusched.core.events import (
 from gpusched.core.search import RULES, Phase
 from gpusched.devices import Slot
 from gpusched.engines.base import Engine
+from gpusched.runtime.guiding import Guiding
 from gpusched.runtime.keeper import Keeper
 from gpusched.runtime.machine.layout import Laid, Layout
 from gpusched.runtime.reader import Run
@@ -70,6 +71,7 @@ class Scheduler:
         self._max_trials, self._max_time = max_trials, max_time
         self._checkpoint_every = checkpoint_every
         self._layout = layout
+        self.guiding: Guiding | None = None  #: the conversation with the user's own oracle, where one decides
         self._base = self.search.at
         self._began = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
@@ -234,6 +236,9 @@ class Scheduler:
                     await self._engine.interrupt(command.trial, command.attempt, now=command.now)
                 case Release():
                     self._keeper.release(command.trials)
+                case Consult() | Report():
+                    assert self.guiding is not None
+                    self.guiding.ask(command)
                 case Finish():
                     finish = command
         return finish

@@ -25,9 +25,12 @@ from gpusched.engines.ray.engine import RayEngine
 from gpusched.errors import UsageError
 from gpusched.launcher.client import LauncherClient
 from gpusched.launcher.protocol import Load
+from gpusched.oracles import CUSTOM
 from gpusched.runtime.begin import known, resume
 from gpusched.runtime.begin.narrow import Narrowing
 from gpusched.runtime.control import serve_control
+from gpusched.runtime.guide_process import GuideProcess
+from gpusched.runtime.guiding import Guide, Guiding
 from gpusched.runtime.machine.caller import this_process
 from gpusched.runtime.machine.driver import Driver
 from gpusched.runtime.machine.layout import Layout
@@ -65,6 +68,7 @@ class Session:
         *,
         start: Callable[[Load], Awaitable[LauncherClient]] = LauncherClient.start,
         notice: str | None = None,
+        guide: Callable[[Path], Guide] | None = None,
     ) -> None:
         asked = {name: value for name, value in options.items() if name not in SHELL_OPTIONS}
         self._source = msgspec.structs.replace(source, options=asked, mode=options.get("launch") or "auto")
@@ -73,6 +77,8 @@ class Session:
             self._source = msgspec.structs.replace(self._source, first_sign_seconds=patience)
         self._options, self._view = options, view
         self._start, self._notice = start, notice
+        self._guide = guide  #: makes one of the caller's own oracle
+        self.guiding: Guiding | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._work: asyncio.Task[Finish] | None = None
         self._launcher: LauncherClient | None = None
@@ -227,6 +233,9 @@ class Session:
                 else:
                     engine = LocalEngine(run_dir, launcher, watch.report, lambda: self._another(run_dir))
                 await watch.hear()
+                if settings.algorithm == CUSTOM:
+                    guide = self._guide(run_dir.path) if self._guide else GuideProcess(self._source, run_dir.path)
+                    self.guiding = scheduler.guiding = Guiding(guide, scheduler.post)
                 async with serve_control(run_dir, scheduler):
                     view = asyncio.create_task(self._show(run), name="view")
                     looking = asyncio.create_task(watch.run(), name="watch")
@@ -236,6 +245,8 @@ class Session:
                         await _end(looking, view)
                         await watch.close()
         finally:
+            if self.guiding is not None:
+                await self.guiding.close()
             if engine is not None:
                 await engine.close()
             journal.close()

@@ -25,8 +25,6 @@ from gpusched.system.origin import working_directory
 
 #: Algorithms that decide the epochs of a job themselves.
 RESUMING = ("hyperband", "asha")
-#: Not one of gpusched's: an oracle of the user's decides.
-CUSTOM = "custom"
 #: Arguments of oracles, as a user calls them here.
 TUNABLE = ("max_epochs", "factor", "iterations", "max_trials", "sampler", "num_initial_points", "alpha", "beta")
 
@@ -231,11 +229,11 @@ def override(asked: Asked, options: Mapping[str, Any]) -> Asked:
 
 
 def _arguments_of(algorithm: str) -> set[str]:
-    from gpusched.oracles import ORACLES
+    from gpusched.oracles import KINDS, ORACLES
 
-    if algorithm not in ORACLES:
+    if algorithm not in KINDS:
         raise UsageError(f"algorithm: {algorithm!r} is unknown; choose one of {', '.join(ORACLES)}")
-    return set(inspect.signature(ORACLES[algorithm].__init__).parameters) & set(TUNABLE)
+    return set(inspect.signature(KINDS[algorithm].__init__).parameters) & set(TUNABLE)
 
 
 def oracle_arguments(asked: Asked, epochs: int | None) -> dict[str, Any]:

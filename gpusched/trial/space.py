@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from gpusched.errors import FatalTypeError, GpuschedError, UsageError, fails_one_trial, fatal_classes
 from gpusched.hypermodel import build
 from gpusched.hyperparameters import HyperParameters, explore, serialize
+from gpusched.oracles import CUSTOM
 from gpusched.storage.records import JobSpec
 from gpusched.trial.tuning.probing import ProbingTrial, untrained_models
 from gpusched.trial.tuning.tried import Tried, Untrained
@@ -41,7 +42,7 @@ def discover(task: Task) -> HyperParameters:
         raise _told(failures[-1])
     if not asked.tune_new_entries:
         found = given.copy()
-    if not found.space:
+    if not found.space and asked.algorithm != CUSTOM:
         raise UsageError(
             'the search has no hyperparameters: ask for one, like hp.Float("learning_rate", 1e-4, 1e-1), '
             "or give hyperparameters="
@@ -85,7 +86,11 @@ def _probe(task: Task, failures: list[BaseException]) -> Callable[[HyperParamete
             return None
 
     def probe(hp: HyperParameters) -> None:
-        if task.own_run_trial:
+        if task.asked.algorithm == CUSTOM:
+            # Loops may count on values that the user's own oracle gives beyond the space: trials tell what they ask.
+            if hypermodel is not None:
+                model_of(hp)
+        elif task.own_run_trial:
             before = len(failures)
             if not task.asks_by_build:
                 args, kwargs = task.fit_arguments

@@ -253,7 +253,7 @@ class BaseTuner(Hooks):
     def plan(self) -> Plan | None:
         """Prints and returns what the search will train: brackets, rungs, trials and epochs. Trains nothing."""
         from gpusched.objective import Objective
-        from gpusched.oracles import ORACLES
+        from gpusched.oracles import KINDS
         from gpusched.trial.task import settings
         from gpusched.tuners.results import plan_summary
 
@@ -261,7 +261,7 @@ class BaseTuner(Hooks):
             return None
         wanted = settings(Task(self))
         objectives = [Objective.from_config(each) for each in wanted.objectives]
-        oracle = ORACLES[wanted.algorithm](self._space(), objectives, seed=wanted.seed or 0, **wanted.arguments)
+        oracle = KINDS[wanted.algorithm](self._space(), objectives, seed=wanted.seed or 0, **wanted.arguments)
         plan = oracle.plan()
         plan_summary(plan)
         return plan
@@ -313,6 +313,12 @@ class BaseTuner(Hooks):
 
             self._oracle._set_project_dir(self.directory, self.project_name)
             self._oracle._view = RunView(self)
+
+    def guide(self, folder: Path) -> Any:
+        """What a session asks the user's own oracle by. `folder` is the run directory."""
+        from gpusched.tuners.oracle.guide import OracleGuide
+
+        return OracleGuide(self.own_oracle, folder)
 
     def _space_so_far(self) -> HyperParameters | None:
         """The space where there is a run, or a hypermodel that says it."""

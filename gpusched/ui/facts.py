@@ -302,7 +302,7 @@ def finished_trial(oracle: Oracle, trial_id: int) -> Best | None:
     return Best(
         trial=trial_id,
         score=sign(oracle) * trial.score,
-        epoch=trial.curve.index(trial.score) + 1,
+        epoch=trial.curve.index(trial.score if trial.score in trial.curve else min(trial.curve)) + 1,
         budget=trial.budget,
         finished=True,
         values=trial.values,

@@ -19,6 +19,7 @@ from gpusched.core.events import JobEnded
 from gpusched.core.outcome import End
 from gpusched.core.search import Search
 from gpusched.engines.simulated import go_on
+from gpusched.oracles import CUSTOM
 from gpusched.runtime.reader import Run, build_oracle
 from gpusched.storage.records import SearchRecord
 
@@ -95,7 +96,7 @@ class Outlook:
 
     def _look(self, now: float, left: Mapping[int, float | None]) -> float | None:
         run = self._run
-        if run.search.oracle.plan().trials is None or len(run.launches) > _MOST_JOBS:
+        if run.record.algorithm == CUSTOM or run.search.oracle.plan().trials is None or len(run.launches) > _MOST_JOBS:
             return None
         try:
             pace = Pace(_jobs(run))

@@ -24,7 +24,7 @@ from gpusched.errors import GpuschedError, UsageError
 from gpusched.hyperparameters import Choice, Float, HyperParameter, Int
 from gpusched.launcher.client import LauncherClient
 from gpusched.launcher.protocol import Begin, Load
-from gpusched.oracles import Job, Oracle, Plan
+from gpusched.oracles import CUSTOM, Job, Oracle, Plan
 from gpusched.runtime.begin import resume
 from gpusched.runtime.begin.narrow import Narrowing
 from gpusched.runtime.reader import build_oracle
@@ -104,8 +104,8 @@ async def forecast(source: Load, options: Mapping[str, Any], *, calibrate: bool)
             slots=[slot.label for slot in placement.slots],
             notes=notes,
         )
-        if not calibrate:
-            return told
+        if not calibrate or record.algorithm == CUSTOM:
+            return told  # What an oracle of the user's will try is known to it alone.
         with tempfile.TemporaryDirectory(prefix="gpusched-calibration-") as folder:
             measured = await _calibrate(launcher, RunDir(Path(folder)), record, placement.slots)
     finally:

@@ -12,8 +12,8 @@ from gpusched.errors import UsageError
 from gpusched.hyperparameters import HyperParameters
 from gpusched.hyperparameters.conditions import WrongType
 from gpusched.objective import MultiObjective, create_objective
-from gpusched.oracles import ORACLES
-from gpusched.trial.settings import CUSTOM, Asked
+from gpusched.oracles import CUSTOM, ORACLES
+from gpusched.trial.settings import Asked
 from gpusched.tuners.oracle.base import Oracle
 from gpusched.tuners.oracle.brackets import HyperbandOracle
 from gpusched.tuners.oracle.full import BayesianOptimizationOracle, GridSearchOracle, RandomSearchOracle

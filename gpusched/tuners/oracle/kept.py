@@ -147,9 +147,8 @@ class Kept:
 
         Raises RuntimeError where that is not an oracle's of this kind.
         """
-        if self._view is not None:
-            self._look()
-            return
+        if self._view is not None or not self._keeps_files:
+            return  # A tuner's: the run in its folder is read whenever something is asked.
         folder = Path(self._project_dir)
         for file in sorted(folder.glob("trial_*/trial.json")):
             trial = Trial.load(file)
