@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -19,9 +20,10 @@ def snippet(start: str) -> str:
 
 
 def gpusched(*words: str, cwd: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "gpusched.cli", *words], cwd=cwd, capture_output=True, text=True, check=False
-    )
+    # A state of its own: "the newest run" must not be one that somebody else starts meanwhile.
+    environ = {**os.environ, "XDG_STATE_HOME": str(cwd / "state")}
+    command = [sys.executable, "-P", "-m", "gpusched.cli", *words]
+    done = subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
