@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 from gpusched.core.events import JobEnded
 from gpusched.core.outcome import End, Failure
-from gpusched.errors import UsageError
 from gpusched.launcher.children import NO_ROOM
 from gpusched.launcher.protocol import Ended
-from gpusched.storage.metrics import read_metrics
+from gpusched.storage.metrics import epochs_of
+from gpusched.storage.reading import Unreadable, read, read_content
 from gpusched.storage.records import JobSpec, Outcome
-from gpusched.storage.rundir import RunDir, read_record
+from gpusched.storage.rundir import RunDir
 
 #: Signals that come from outside a program; any other is its own fault.
 _FROM_OUTSIDE = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP, -signal.SIGINT, -signal.SIGQUIT}
@@ -23,15 +23,13 @@ def conclusion(
 ) -> JobEnded:
     """The end of an attempt. `ended` is None where no launcher saw it; at is 0: the scheduler stamps it.
 
-    short_of_memory() tells of a process that was killed whether the kernel did it for want of memory.
+    short_of_memory() tells of a process that was killed whether the kernel did it for want of memory. What cannot be
+    read costs the attempt, which is made again from its checkpoint.
     """
     folder = run.trial(spec.trial)
     usage = ended.usage if ended is not None else None
-    try:
-        outcome = read_record(folder.outcome, Outcome)
-    except UsageError:
-        outcome = None  # Damaged from outside: it is replaced by that of the next attempt.
-    if outcome is not None and outcome.attempt == spec.attempt:
+    outcome = read(folder.outcome, Outcome)
+    if isinstance(outcome, Outcome) and outcome.attempt == spec.attempt:
         return JobEnded(
             at=0,
             trial=spec.trial,
@@ -47,15 +45,36 @@ def conclusion(
             values=outcome.values if outcome.late else {},
             warnings=outcome.warnings,
         )
-    epochs = max((line["epoch"] for line in read_metrics(folder.metrics)), default=0)
-    end, failure = _unsaid(spec, ended, interrupted, short_of_memory)
+    lines = read_content(folder.metrics)
+    if isinstance(lines, Unreadable):
+        epochs = spec.start_epoch
+    else:
+        epochs = max((line["epoch"] for line in epochs_of(lines or b"")), default=0)
+    unreadable = next((found for found in (outcome, lines) if isinstance(found, Unreadable)), None)
+    if unreadable is not None and not interrupted and (ended is None or (ended.status == 0 and ended.error is None)):
+        end, failure = _unread(unreadable)
+    else:
+        end, failure = _unsaid(spec, ended, interrupted, short_of_memory)
     return JobEnded(at=0, trial=spec.trial, attempt=spec.attempt, end=end, epochs=epochs, failure=failure, usage=usage)
+
+
+def refused(run: RunDir, spec: JobSpec) -> bool:
+    """Whether the system refuses to read what the attempt left: a share that is away for a moment will be back."""
+    folder = run.trial(spec.trial)
+    found = read_content(folder.outcome)
+    if found is None:
+        found = read_content(folder.metrics)
+    return isinstance(found, Unreadable) and found.refused
 
 
 def not_started(spec: JobSpec, why: str) -> JobEnded:
     """No process could be started for it, and another attempt would fare no better."""
     failure = Failure(kind="launch", message=why)
     return JobEnded(at=0, trial=spec.trial, attempt=spec.attempt, end=End.FATAL, epochs=0, failure=failure)
+
+
+def _unread(found: Unreadable) -> tuple[End, Failure | None]:
+    return End.KILLED, Failure(kind="unreadable", message=found.reason)
 
 
 def _unsaid(

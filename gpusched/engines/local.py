@@ -16,23 +16,28 @@ from typing import TypeAlias
 
 import msgspec
 
-from gpusched.core.events import JobEnded, JobStarted
+from gpusched.core.events import JobStarted
 from gpusched.core.outcome import End
 from gpusched.devices.cgroup import oom_kills
 from gpusched.engines.base import Report
-from gpusched.engines.conclusion import conclusion, not_started
+from gpusched.engines.conclusion import conclusion, not_started, refused
 from gpusched.errors import GpuschedError, UsageError
 from gpusched.launcher.client import PATIENCE_SECONDS, LauncherClient, LauncherGone, readable, until_dead
 from gpusched.launcher.protocol import Acknowledge, Ended, Reply, Signal, Start, Started
 from gpusched.storage.identity import alive, pidfd
+from gpusched.storage.reading import decode, read_content
 from gpusched.storage.records import Identity, JobSpec
 from gpusched.storage.rundir import RunDir, read_record
 from gpusched.system.marks import sweep
+from gpusched.system.tasks import OnError, supervised, unexpected
 
 #: Starts a launcher in place of one that died.
 Another: TypeAlias = Callable[[], Awaitable[LauncherClient]]
 
 _MOST_DEATHS = 5
+#: How long a file system may refuse to read what a trial left.
+_REFUSED_SECONDS = 10.0
+_READ_EVERY = 0.1
 
 
 class _Process(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,13 +55,16 @@ class _Job:
     watch: asyncio.Task[None] | None = None
     interrupted: bool = False
     now: bool = False  #: … at once
+    ending: asyncio.Task[None] | None = None  #: its process has ended, and what it left cannot be read yet
 
 
 class LocalEngine:
     """One run's processes on this machine."""
 
-    def __init__(self, run: RunDir, launcher: LauncherClient, report: Report, another: Another) -> None:
-        self._run, self._report, self._another = run, report, another
+    def __init__(
+        self, run: RunDir, launcher: LauncherClient, report: Report, another: Another, on_error: OnError = unexpected
+    ) -> None:
+        self._run, self._report, self._another, self._on_error = run, report, another, on_error
         self._jobs: dict[int, _Job] = {}
         self._ends: dict[tuple[int, int], Ended] = {}  #: told by launchers of earlier sessions
         self._told_by: dict[tuple[int, int], LauncherClient] = {}  #: ends not acknowledged yet
@@ -73,6 +81,7 @@ class LocalEngine:
 
     def _take_on(self, launcher: LauncherClient) -> None:
         launcher.on_news = lambda news: self._news(launcher, news)
+        launcher.on_error = self._on_error
         self._marks.add(launcher.mark)
         with contextlib.suppress(OSError), open(self._run.launcher / "marks", "a", encoding="ascii") as file:
             file.write(f"{launcher.mark}\n")  # For sessions after this one is killed.
@@ -98,6 +107,11 @@ class LocalEngine:
         if job is None or job.spec.attempt != attempt:
             return
         job.interrupted, job.now = True, job.now or now
+        if job.ending is not None:
+            if now:
+                job.ending.cancel()
+                self._tell_end(job, None)
+            return
         if job.launcher is not None:
             with contextlib.suppress(LauncherGone):
                 await job.launcher.send(Signal(trial=trial, attempt=attempt, kill=now))
@@ -114,7 +128,7 @@ class LocalEngine:
 
     async def adopt(self, jobs: list[JobSpec]) -> set[int]:
         with contextlib.suppress(OSError):
-            self._marks.update((self._run.launcher / "marks").read_text(encoding="ascii").split())
+            self._marks.update((self._run.launcher / "marks").read_text(encoding="ascii", errors="replace").split())
         started = await self._retire_others()
         self._read_ends()
         running = set()
@@ -150,6 +164,7 @@ class LocalEngine:
                     await asyncio.wait_for(until_dead(identity), PATIENCE_SECONDS)
                 continue
             told: list[Started] = []
+            client.on_error = self._on_error
             client.on_news = lambda news, client=client, told=told: (  # type: ignore[misc]
                 told.append(news) if isinstance(news, Started) else self._news(client, news)
             )
@@ -185,6 +200,9 @@ class LocalEngine:
             await asyncio.wait({self._reviving})
         for job in list(self._jobs.values()):
             await self.interrupt(job.spec.trial, job.spec.attempt, now=True)
+        for job in self._jobs.values():
+            if job.ending is not None:  # The next session reads how it ended.
+                job.ending.cancel()
         watches = {job.watch for job in self._jobs.values() if job.watch is not None}
         if watches:
             await asyncio.wait(watches)
@@ -222,7 +240,7 @@ class LocalEngine:
         if launcher is self._launcher:
             self._deaths += 1
             self._dead.append(launcher)
-            self._reviving = asyncio.create_task(self._revive(), name="launcher")
+            self._reviving = supervised(self._revive(), "launcher", self._on_error)
         for job in [job for job in self._jobs.values() if job.launcher is launcher]:
             # The process may live on.
             job.launcher = None
@@ -269,7 +287,7 @@ class LocalEngine:
         if fd is None:
             return False
         job.identity = record.identity
-        job.watch = asyncio.create_task(self._outlast(job, fd))
+        job.watch = supervised(self._outlast(job, fd), f"end of trial {job.spec.trial}", self._on_error)
         return True
 
     async def _outlast(self, job: _Job, fd: int) -> None:
@@ -280,23 +298,34 @@ class LocalEngine:
         self._conclude(job, None)
 
     def _read_ends(self) -> None:
-        try:
-            content = (self._run.launcher / "ends.jsonl").read_bytes()
-        except FileNotFoundError:
-            return
-        for line in content.splitlines():
-            with contextlib.suppress(msgspec.DecodeError):  # a line the launcher died in
-                ended = msgspec.json.decode(line, type=Ended)
+        content = read_content(self._run.launcher / "ends.jsonl")
+        for line in content.splitlines() if isinstance(content, bytes) else ():
+            ended = decode(line, Ended)
+            if isinstance(ended, Ended):  # Otherwise the launcher died in this line.
                 self._ends.setdefault((ended.trial, ended.attempt), ended)
 
     # ------------------------------------------------------------------ ends
 
     def _conclude(self, job: _Job, ended: Ended | None) -> None:
         """Reports the end of a job, once."""
-        if self._jobs.get(job.spec.trial) is not job:
+        if self._jobs.get(job.spec.trial) is not job or job.ending is not None:
             return
+        if refused(self._run, job.spec):
+            what = f"end of trial {job.spec.trial}"
+            job.ending = supervised(self._conclude_when_read(job, ended), what, self._on_error)
+        else:
+            self._tell_end(job, ended)
+
+    async def _conclude_when_read(self, job: _Job, ended: Ended | None) -> None:
+        for _ in range(int(_REFUSED_SECONDS / _READ_EVERY)):
+            await asyncio.sleep(_READ_EVERY)
+            if not refused(self._run, job.spec):
+                break
+        self._tell_end(job, ended)
+
+    def _tell_end(self, job: _Job, ended: Ended | None) -> None:
         del self._jobs[job.spec.trial]
-        told: JobEnded = conclusion(
+        told = conclusion(
             self._run, job.spec, ended, interrupted=job.interrupted, short_of_memory=self._short_of_memory
         )
         if told.end is End.COMPLETED:

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from gpusched.errors import GpuschedError, UsageError, raised_again
 from gpusched.launcher.protocol import (
     Begin,
@@ -38,6 +36,7 @@ from gpusched.storage.records import Identity
 from gpusched.storage.rundir import RunDir, keep_traceback
 from gpusched.system.marks import marking, new_mark, sweep
 from gpusched.system.sockets import connect
+from gpusched.system.tasks import OnError, supervised, unexpected
 
 if TYPE_CHECKING:
     from gpusched.launcher.standby.copies import Copy
@@ -96,6 +95,7 @@ class LauncherClient:
         self._sock, self._reader, self._writer = sock, reader, writer
         self._answers: asyncio.Queue[Reply | None] = asyncio.Queue()
         self.on_news: Callable[[Reply | None], None] = lambda news: None  #: None: the launcher is gone
+        self.on_error: OnError = unexpected
         self.guardian = guardian  #: where it was started from here
         self.identity: Identity | None = None
         self.mark = ""
@@ -105,7 +105,7 @@ class LauncherClient:
         self._dead: asyncio.Task[None] | None = None
         if identity is not None:
             self._meet(identity)
-        self._listening = asyncio.create_task(self._listen(), name="launcher")
+        self._listening = supervised(self._listen(), "listening to the launcher", self._fail)
 
     # ------------------------------------------------------------------ getting one
 
@@ -200,26 +200,41 @@ class LauncherClient:
         return answer
 
     async def _listen(self) -> None:
-        try:
-            while line := await self._reader.readline():
-                reply = decode_reply.decode(line)
-                if isinstance(reply, Loaded | Ready | Found | Refused | Retired):
-                    self._answers.put_nowait(reply)
-                else:
-                    self.on_news(reply)
-        except (ConnectionError, msgspec.DecodeError, ValueError):
-            pass  # A launcher that died mid-line has ended like one that closed the line.
+        while (reply := await self._receive()) is not None:
+            if isinstance(reply, Loaded | Ready | Found | Refused | Retired):
+                self._answers.put_nowait(reply)
+            else:
+                self._tell(reply)
         if self._dead is not None:
             await asyncio.shield(self._dead)
         self.gone = True
         self._answers.put_nowait(None)
-        self.on_news(None)
+        self._tell(None)
+
+    async def _receive(self) -> Reply | None:
+        """The next message; None at the end of the line: a launcher that died mid-line has ended like one that closed
+        it."""
+        try:
+            line = await self._reader.readline()
+            return decode_reply.decode(line) if line else None
+        except (OSError, ValueError, RecursionError):
+            return None
+
+    def _fail(self, doing: str, error: BaseException) -> None:
+        self.on_error(doing, error)
+
+    def _tell(self, news: Reply | None) -> None:
+        """What those who hear it do wrong is neither the line's end nor the launcher's."""
+        try:
+            self.on_news(news)
+        except Exception as error:
+            self.on_error("news of the launcher", error)
 
     # ------------------------------------------------------------------ its end
 
     def _meet(self, identity: Identity) -> None:
         self.identity = identity
-        self._dead = asyncio.create_task(self._mourn(identity))
+        self._dead = supervised(self._mourn(identity), "the launcher's end", self._fail)
 
     async def _mourn(self, identity: Identity) -> None:
         await until_dead(identity)

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ from gpusched.core.events import (
 from gpusched.core.search import RULES, Phase
 from gpusched.devices import Slot
 from gpusched.engines.base import Engine
+from gpusched.errors import GpuschedError
 from gpusched.runtime.guiding import Guiding
 from gpusched.runtime.keeper import Keeper
 from gpusched.runtime.machine.layout import Laid, Layout
@@ -37,7 +39,7 @@ from gpusched.runtime.reader import Run
 from gpusched.runtime.view import View
 from gpusched.storage.journal import Journal, JournalError
 from gpusched.storage.records import JobSpec, TrialRecord
-from gpusched.storage.rundir import as_json, write_whole
+from gpusched.storage.rundir import as_json, keep_traceback, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +68,7 @@ class Scheduler:
         self._newest: Laid | None = None
         self._told: set[str] = set()  #: lines about the slots that people know
         self.noted: Callable[[AnyEvent], None] | None = None  #: is told of every event, once it was acted upon
-        self._events: asyncio.Queue[AnyEvent] = asyncio.Queue()
+        self._events: asyncio.Queue[AnyEvent | GpuschedError] = asyncio.Queue()
         self._keeper = Keeper(run, keep)
         self._max_trials, self._max_time = max_trials, max_time
         self._checkpoint_every = checkpoint_every
@@ -82,6 +84,17 @@ class Scheduler:
         """Something has happened; its time is now."""
         self._events.put_nowait(event)
 
+    def fail(self, doing: str, error: BaseException) -> None:
+        """A part of the session has ended that it cannot do without: work() raises that, in one line."""
+        if isinstance(error, GpuschedError):
+            self._events.put_nowait(error)
+            return
+        kept = keep_traceback("".join(traceback.format_exception(error)))
+        where = f" (the traceback is in {kept})" if kept is not None else ""
+        said = " ".join(str(error).split()) or "no reason given"
+        line = f"{doing}: {type(error).__name__}: {said}{where}; run the same command again to go on"
+        self._events.put_nowait(GpuschedError(line))
+
     def now(self) -> float:
         """Seconds the search has run, over all its sessions."""
         return round(self._base + time.monotonic() - self._began, 6)
@@ -89,7 +102,7 @@ class Scheduler:
     async def work(self, engine: Engine) -> Finish:
         """Adopts what earlier sessions left, then runs the search to its end or the session's.
 
-        Raises JournalError where the disk does not take the journal any more.
+        Raises JournalError where the disk does not take the journal any more, and what `fail` was told.
         """
         self._engine = engine
         self._began = time.monotonic()
@@ -117,7 +130,7 @@ class Scheduler:
         finish = await self._take([opened, *(event for event in before if event not in jobs)])
         try:
             while finish is None:
-                first = await self._events.get()
+                first = _event(await self._events.get())
                 finish = await self._take([first, *self._waiting_events()])
         finally:
             if self._timer is not None:
@@ -168,7 +181,7 @@ class Scheduler:
     def _waiting_events(self) -> list[AnyEvent]:
         events = []
         while not self._events.empty():
-            events.append(self._events.get_nowait())
+            events.append(_event(self._events.get_nowait()))
         return events
 
     async def _take(self, events: Sequence[AnyEvent]) -> Finish | None:
@@ -288,6 +301,12 @@ class Scheduler:
             checkpoint_every=self._checkpoint_every,
             space=self.run.space_config(),
         )
+
+
+def _event(taken: AnyEvent | GpuschedError) -> AnyEvent:
+    if isinstance(taken, GpuschedError):
+        raise taken
+    return taken
 
 
 def _written(path: Path) -> bool:

@@ -44,6 +44,7 @@ from gpusched.runtime.view import CallsHooks, View
 from gpusched.storage.journal import Journal
 from gpusched.storage.lock import RunLock, holder
 from gpusched.storage.rundir import RunDir, remember
+from gpusched.system.tasks import supervised
 from gpusched.trial.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -229,16 +230,20 @@ class Session:
                 scheduler.noted = watch.noted
                 if isinstance(layout, Pool) and self._cluster is not None:
                     await launcher.close()  # Every node has one of its own.
-                    engine = RayEngine(self._cluster, run_dir, watch.report, layout.places, scheduler.relay)
+                    engine = RayEngine(
+                        self._cluster, run_dir, watch.report, layout.places, scheduler.relay, scheduler.fail
+                    )
                 else:
-                    engine = LocalEngine(run_dir, launcher, watch.report, lambda: self._another(run_dir))
+                    engine = LocalEngine(
+                        run_dir, launcher, watch.report, lambda: self._another(run_dir), scheduler.fail
+                    )
                 await watch.hear()
                 if settings.algorithm == CUSTOM:
                     guide = self._guide(run_dir.path) if self._guide else GuideProcess(self._source, run_dir.path)
                     self.guiding = scheduler.guiding = Guiding(guide, scheduler.post)
                 async with serve_control(run_dir, scheduler):
                     view = asyncio.create_task(self._show(run), name="view")
-                    looking = asyncio.create_task(watch.run(), name="watch")
+                    looking = supervised(watch.run(), "watching the devices", scheduler.fail)
                     try:
                         return await scheduler.work(engine)
                     finally:

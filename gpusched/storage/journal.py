@@ -16,6 +16,7 @@ import msgspec
 from gpusched.core.commands import AnyCommand, Command
 from gpusched.core.events import AnyEvent, Event
 from gpusched.errors import GpuschedError, UsageError
+from gpusched.storage.reading import NOT_DECODED
 
 Line: TypeAlias = AnyEvent | AnyCommand
 
@@ -108,7 +109,7 @@ class JournalReader:
             self._line += 1
             try:
                 lines.append(_decoder.decode(raw))
-            except msgspec.DecodeError as error:
+            except NOT_DECODED as error:
                 raise UsageError(
                     f"{self.path}: line {self._line} is not readable ({error}); "
                     "restore the file, or start anew with --fresh"

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 
+from gpusched.storage.reading import NOT_DECODED
+
 
 def note(log: Path) -> None:
     """Writes down how long the log is now; nothing where there is none."""
@@ -35,7 +37,7 @@ def offset_at(log: Path, wall: float) -> int:
     for line in lines:
         try:
             at, size = msgspec.json.decode(line, type=tuple[float, int])
-        except msgspec.DecodeError:
+        except NOT_DECODED:
             continue  # Torn.
         if at > wall:
             break

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
+from gpusched.storage.reading import decode_lines
 from gpusched.storage.rundir import as_json, write_whole
 
 #: Keys that are not metrics.
@@ -20,20 +19,17 @@ RESERVED = ("epoch", "execution", "seconds")
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of the file in their order; none where there is no file."""
+    """The lines of the file in their order; none where there is no file. Raises OSError where it cannot be read."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return []
-    found = []
-    for line in content.split(b"\n"):
-        try:
-            record = msgspec.json.decode(line)
-        except msgspec.DecodeError:
-            continue  # Torn, or the nothing behind the last newline.
-        if isinstance(record, dict) and isinstance(record.get("epoch"), int):
-            found.append(record)
-    return found
+    return epochs_of(content)
+
+
+def epochs_of(content: bytes) -> list[dict[str, Any]]:
+    """The lines that such a file's content has."""
+    return [record for record in decode_lines(content) if isinstance(record.get("epoch"), int)]
 
 
 def append(path: Path, record: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from gpusched.errors import UsageError
+from gpusched.storage.reading import Unreadable, read
 from gpusched.storage.records import SearchRecord
 from gpusched.trials import name_of
 
@@ -45,16 +46,12 @@ def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
 def read_record(path: Path, kind: type[T]) -> T | None:
     """The record at path; None where there is no file.
 
-    Raises UsageError where the file is not such a record.
+    Raises UsageError where the file cannot be read, or is not such a record.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    try:
-        return msgspec.json.decode(content, type=kind)
-    except msgspec.DecodeError as error:
-        raise UsageError(f"{path}: not readable as {kind.__name__} ({error}); move it aside to go on") from None
+    found = read(path, kind)
+    if isinstance(found, Unreadable):
+        raise UsageError(f"{found.reason}; {'mend that' if found.refused else 'move it aside'} to go on")
+    return found
 
 
 @dataclass(frozen=True)

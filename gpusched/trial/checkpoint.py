@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from gpusched.storage.reading import NOT_DECODED
 from gpusched.storage.rundir import as_json, write_whole
 
 
@@ -45,7 +46,7 @@ class States:
             table = msgspec.json.decode((self.folder / "state.json").read_bytes(), type=_Table)
         except FileNotFoundError:
             return
-        except (msgspec.DecodeError, OSError) as error:
+        except (*NOT_DECODED, OSError) as error:
             self.damage = f"{self.folder}: its state.json is not readable ({error}); training starts anew"
             return
         for execution, entry in table.executions.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -158,3 +159,29 @@ def test_a_launcher_that_runs_out_of_descriptors(lab: Any, until: Callable[..., 
     assert lab.processes() == []
     epochs = [(trial, epoch) for trial, epoch, _ in lab.ledger]
     assert len(epochs) == len(set(epochs)) == 75
+
+
+#: The scheduler with a fault of our own in what hears of ends.
+BROKEN = """
+import gpusched.engines.local as local
+from gpusched.cli.main import main
+
+def broken(*args, **kwargs):
+    raise KeyError("a fault of our own")
+
+local.conclusion = broken
+main()
+"""
+
+
+def test_a_fault_of_our_own_ends_the_search_in_a_line(lab: Any) -> None:
+    """It is no hang: the line says where, no process is left, and the search can go on."""
+    command = [sys.executable, "-c", BROKEN, *lab.command(*RANDOM)[3:]]
+    code, said = lab.finish(command=command)
+    (line,) = [line for line in said.splitlines() if line.startswith("gpusched: ")]
+    assert code == 1
+    assert line.startswith("gpusched: news of the launcher: KeyError: 'a fault of our own' (the traceback is in ")
+    assert line.endswith("; run the same command again to go on")
+    assert "Traceback" not in said
+    assert lab.processes() == []
+    assert lab.finish(*RANDOM)[0] == 0

@@ -23,6 +23,7 @@ from gpusched.engines.ray.cluster import Cluster, Node
 from gpusched.engines.ray.parcel import pack, unpack
 from gpusched.storage.records import JobSpec
 from gpusched.storage.rundir import RunDir, write_whole
+from gpusched.system.tasks import OnError, supervised, unexpected
 
 log = logging.getLogger(__name__)
 
@@ -36,20 +37,26 @@ class RayEngine:
     """One run's jobs on all nodes. `places` says which node a slot is on; `changed` is called when nodes come or go."""
 
     def __init__(
-        self, cluster: Cluster, run: RunDir, report: Report, places: dict[int, str], changed: Callable[[], object]
+        self,
+        cluster: Cluster,
+        run: RunDir,
+        report: Report,
+        places: dict[int, str],
+        changed: Callable[[], object],
+        on_error: OnError = unexpected,
     ) -> None:
-        self._cluster, self._run, self._report = cluster, run, report
+        self._cluster, self._run, self._report, self._on_error = cluster, run, report, on_error
         self._places, self._changed = places, changed
         self._jobs: dict[int, tuple[JobSpec, Node]] = {}
         self._last: dict[int, str] = {}  #: the node that has trained a trial last
         self._listening: dict[str, asyncio.Task[None]] = {}
-        self._joining = asyncio.create_task(self._join(), name="ray nodes")
+        self._joining = supervised(self._join(), "looking for nodes of the cluster", on_error)
 
     def _listen_to(self, node: Node) -> None:
         """From when its jobs are known: what is heard of others is nobody's."""
         if node.id in self._listening:
             return
-        self._listening[node.id] = asyncio.create_task(self._listen(node), name=f"ray node {node.name}")
+        self._listening[node.id] = supervised(self._listen(node), f"news of node {node.name}", self._on_error)
 
     # ------------------------------------------------------------------ what the scheduler asks
 
