@@ -175,26 +175,26 @@ class BaseTuner(Hooks):
         With verbose=0 nothing is printed here either, with verbose=2 also what each trial prints.
         """
         task = Task(self, fit_args, fit_kwargs)
+        self._searched = True  # Here or, where this is a trial of a later search, by the caller.
         if searching.meet(task):
             return
         from gpusched.runtime import entry
         from gpusched.tuners.calling import calling
         from gpusched.ui.watch.view import for_tuner
 
-        self._searched = True
         with calling(self, for_tuner(fit_kwargs.get("verbose"))) as view:
             entry.search(task, view=view)
 
     async def search_async(self, *fit_args: Any, **fit_kwargs: Any) -> None:
         """The same within a running loop of asyncio."""
         task = Task(self, fit_args, fit_kwargs)
+        self._searched = True  # Here or, where this is a trial of a later search, by the caller.
         if searching.meet(task):
             return
         from gpusched.runtime import entry
         from gpusched.tuners.calling import calling
         from gpusched.ui.watch.view import for_tuner
 
-        self._searched = True
         with calling(self, for_tuner(fit_kwargs.get("verbose"))) as view:
             await entry.search_async(task, view=view)
 

@@ -24,8 +24,8 @@ class Tuner(gs.RandomSearch):
             note(f"trial {self.project_name} {next(iter(given))}")
         return value
 
-def tuner(name="search it"):
-    return Tuner(objective="loss", max_trials=2, seed=1, cpu_slots=2, project_name=name)
+def tuner(name="search it", **more):
+    return Tuner(objective="loss", max_trials=2, seed=1, cpu_slots=2, project_name=name, **more)
 
 def numbers():
     yield from (3, 4)
@@ -115,7 +115,7 @@ def test_a_later_search_of_a_script_that_is_executed_again(lab: Any) -> None:
         HEAD
         + """
 for name in ("one", "two"):
-    this = tuner(name)
+    this = tuner(name, overwrite=True)
     this.search(numbers())
     note(f"best {name} {len(this.get_best_trials(2))}")
     if name == "one" and "gpusched.runtime" in sys.modules:
