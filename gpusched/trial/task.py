@@ -114,6 +114,12 @@ class Task:
         return bool(getattr(self.tuner, "asks_by_build", False))
 
     @property
+    def own_loop(self) -> bool:
+        """Whether the user's own code calls fit, or trains without it: what it prints belongs to the search."""
+        hypermodel = self.asked.hypermodel
+        return self.own_run_trial or (hypermodel is not None and hypermodel.own_fit)
+
+    @property
     def kind(self) -> str:
         """keras, function or run_trial."""
         if self.own_run_trial:

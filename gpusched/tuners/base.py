@@ -172,7 +172,8 @@ class BaseTuner(Hooks):
         The arguments are those of fit, or a function that returns them. It works in a notebook, where a loop is
         running, as well. Raises SearchFailed where failures ended the search, the FatalError that user code raised, and
         KeyboardInterrupt where it was stopped; it warns where it has ended without one completed trial.
-        With verbose=0 nothing is printed here either, with verbose=2 also what each trial prints.
+        With verbose=0 nothing is printed here either. What trials print is shown with verbose=2, and where the training
+        is your own: an overridden run_trial or HyperModel.fit.
         """
         task = Task(self, fit_args, fit_kwargs)
         self._searched = True  # Here or, where this is a trial of a later search, by the caller.
@@ -182,7 +183,7 @@ class BaseTuner(Hooks):
         from gpusched.tuners.calling import calling
         from gpusched.ui.watch.view import for_tuner
 
-        with calling(self, for_tuner(fit_kwargs.get("verbose"))) as view:
+        with calling(self, for_tuner(fit_kwargs.get("verbose"), own_loop=task.own_loop)) as view:
             entry.search(task, view=view)
 
     async def search_async(self, *fit_args: Any, **fit_kwargs: Any) -> None:
@@ -195,7 +196,7 @@ class BaseTuner(Hooks):
         from gpusched.tuners.calling import calling
         from gpusched.ui.watch.view import for_tuner
 
-        with calling(self, for_tuner(fit_kwargs.get("verbose"))) as view:
+        with calling(self, for_tuner(fit_kwargs.get("verbose"), own_loop=task.own_loop)) as view:
             await entry.search_async(task, view=view)
 
     # ------------------------------------------------------------------ what came of it

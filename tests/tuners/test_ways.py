@@ -87,3 +87,24 @@ print(json.dumps(sorted(trial.hyperparameters.get("units") for trial in tuner.ge
 """
     )
     assert result == [4, 8]
+
+
+def test_results_of_an_overwritten_search_while_the_script_is_executed_again(loop: Callable[..., Any]) -> None:
+    """A thread in the caller: the second search's launcher executes what stands behind the first, which has ended."""
+    assert loop("""
+        import threading, time
+
+        def train(hp, trial):
+            trial.report(loss=hp.Float("x", 0, 1))
+
+        def tuner(name):
+            return gs.RandomSearch(train=train, objective="loss", max_trials=1, seed=1, overwrite=True, cpu_slots=1,
+                                   project_name=name)
+
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+        first, second = tuner("first"), tuner("second")
+        first.search()
+        score = first.get_best_trials()[0].score
+        second.search(number for number in range(2))
+        print(json.dumps(score == second.get_best_trials()[0].score))
+    """)

@@ -24,16 +24,17 @@ def choose() -> View:
     return _of(None)
 
 
-def for_tuner(verbose: Any) -> View:
+def for_tuner(verbose: Any, *, own_loop: bool = False) -> View:
     """The view of `tuner.search(verbose=...)`, in Keras's meaning.
 
     0: nothing is printed; 1, "auto" or not given: the trials; 2: also the lines that each trial prints, an epoch each.
+    These are shown from 1 on where the training is an `own_loop` of the user's, who prints what they want to see.
     """
     if verbose is not None and not verbose:
         return Silent()
     from gpusched.ui.watch.tuner import TrialTeller
 
-    return _of(TrialTeller(logs=verbose not in (None, 1, "auto")))
+    return _of(TrialTeller(logs=own_loop or verbose not in (None, 1, "auto")))
 
 
 def _of(teller: Teller | None) -> View:

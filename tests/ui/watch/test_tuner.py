@@ -133,13 +133,16 @@ def test_verbose_0_prints_nothing(made: Any, capsys: pytest.CaptureFixture[str],
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize(("verbose", "lines"), [(None, 0), (1, 0), ("auto", 0), (True, 0), (2, 1)])
+@pytest.mark.parametrize(
+    ("verbose", "own_loop", "lines"),
+    [(None, False, 0), (1, False, 0), ("auto", False, 0), (True, False, 0), (2, False, 1), (None, True, 1)],
+)
 def test_verbose_means_what_it_means_to_keras(
-    made: Any, monkeypatch: pytest.MonkeyPatch, verbose: Any, lines: int
+    made: Any, monkeypatch: pytest.MonkeyPatch, verbose: Any, own_loop: bool, lines: int
 ) -> None:
-    """Trials are told at 1, "auto" and without it; their own lines from 2 on."""
+    """Trials are told at 1, "auto" and without it; their own lines from 2 on, or where the user's loop prints them."""
     monkeypatch.setattr(sys, "stdout", io.StringIO())
-    view: Any = for_tuner(verbose)
+    view: Any = for_tuner(verbose, own_loop=own_loop)
     view.started(made.dir)
     view.event(made.run.events[0], [launch for _, launch in made.run.launches], made.run.search)
     made.train(made.out[0], 1)
