@@ -20,6 +20,7 @@ from gpusched.core.search import RULES
 from gpusched.errors import UsageError
 from gpusched.hyperparameters import HyperParameters, serialize
 from gpusched.objective import Objective
+from gpusched.oracles import CUSTOM
 from gpusched.oracles.samplers.space import Space
 from gpusched.runtime.begin import resume
 from gpusched.runtime.begin.keras_tuner import Finished, Project, is_project, read_project
@@ -47,6 +48,8 @@ class Known:
         """Raises UsageError, in one line, where no trial fits."""
         if len(objectives) > 1:
             raise UsageError(f"{project.path}: trials of several objectives cannot be read from Keras Tuner's files")
+        if algorithm == CUSTOM:
+            raise UsageError(f"{project.path}: trials of Keras Tuner cannot be told to an oracle of your own")
         self._project, self._objective, self._max_epochs = project, objectives[0], max_epochs
         self._learned = algorithm in RESUMING
         self._space = Space(HyperParameters.from_config(space))

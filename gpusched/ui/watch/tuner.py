@@ -7,6 +7,7 @@ Several trials run at once, so every block is printed whole and names its trial,
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,11 @@ class TrialTeller(Teller):
         self._over = False  #: whether there was nothing left to do when the session began
 
     def started(self, run: RunDir) -> list[str]:
+        near = _near(run.path)
         if self._logs is not None:
             self._logs.run = run
-        return [f"Results in {_near(run.path)}"]
+            return [f"Results in {near}"]
+        return [f"Results in {near}; `gpusched logs -f {shlex.quote(near)}` shows what the trials print"]
 
     def news(self) -> list[str]:
         return self._logs.news() if self._logs is not None else []

@@ -12,7 +12,7 @@ import pytest
 
 from gpusched.errors import UsageError
 from gpusched.runtime.begin.keras_tuner import read_project
-from gpusched.runtime.begin.known import import_project
+from gpusched.runtime.begin.known import Known, import_project
 from gpusched.runtime.reader import Run
 from gpusched.storage.rundir import RunDir
 from gpusched.trial.checkpoint import States
@@ -179,6 +179,13 @@ def test_a_script_s_search_goes_on_where_keras_tuner_stopped(project: Callable[.
     ]
     assert "(1, 0.25), (0, 0.5)" in said
     assert verify(Run(RunDir(folder))).complaints == []
+
+
+def test_an_oracle_of_one_s_own_is_not_told(project: Callable[..., Path]) -> None:
+    """What it would make of such trials, only its author knows."""
+    read = read_project(project(TRIALS))
+    with pytest.raises(UsageError, match="cannot be told to an oracle of your own"):
+        Known(read, algorithm="custom", objectives=[read.objective()], max_epochs=3, space=read.space.get_config())
 
 
 def test_hyperband_tries_the_best_known_values_first(project: Callable[..., Path], lab: Any) -> None:

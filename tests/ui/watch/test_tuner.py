@@ -80,6 +80,15 @@ def test_a_promotion_says_which_epochs_come(make_run: Callable[..., Any]) -> Non
     assert again[0].endswith("epochs 2 to 3, bracket 2 rung 1")
 
 
+def test_where_the_rest_is_found(made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run, by the shortest path, and the command that shows what trials print where that is not shown here."""
+    monkeypatch.chdir(made.dir.path.parent)
+    assert TrialTeller().started(made.dir) == [
+        "Results in digits; `gpusched logs -f digits` shows what the trials print"
+    ]
+    assert TrialTeller(logs=True).started(made.dir) == ["Results in digits"]
+
+
 def test_verbose_2_passes_on_what_trials_print(made: Any) -> None:
     """Line by line with the trial in front, the last before the block of its end."""
     teller = TrialTeller(logs=True)
