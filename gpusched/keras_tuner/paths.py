@@ -61,6 +61,10 @@ class Path(types.ModuleType):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         return lookup(self.__name__.removeprefix(f"{ROOT}."), name)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A function that uses it travels to a trial by value, and the module by its name, as other modules do.
+        return importlib.import_module, (self.__name__,)
+
     def __dir__(self) -> list[str]:
         return sorted([*super().__dir__(), *PATHS[self.__name__.removeprefix(f"{ROOT}.")]])
 

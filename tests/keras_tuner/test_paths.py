@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import pickle
 import subprocess
 import sys
 
+import cloudpickle
 import pytest
 
 import gpusched as kt
@@ -42,6 +44,17 @@ def test_no_module_is_loaded_twice():
     assert twin is importlib.import_module("gpusched.tuners.base")
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("gpusched.keras_tuner.tuners.nothing")
+
+
+def test_a_function_that_uses_a_path_can_be_sent_to_another_process():
+    """As build functions are, whose globals are such modules."""
+    script = {"__name__": "__main__"}
+    exec("from gpusched.engine import trial\ndef status(): return trial.TrialStatus.RUNNING", script)
+    code = "import pickle, sys; print(pickle.load(sys.stdin.buffer)())"
+    sent = cloudpickle.dumps(script["status"])
+    done = subprocess.run([sys.executable, "-c", code], input=sent, capture_output=True, check=True)
+    assert done.stdout == b"RUNNING\n"
+    assert pickle.loads(pickle.dumps(kt.engine.trial)) is kt.engine.trial
 
 
 def test_a_star_brings_keras_tuner_s_names():
