@@ -21,7 +21,7 @@ from gpusched.system.origin import working_directory
 from gpusched.trial import searching
 from gpusched.trial.settings import Asked
 from gpusched.trial.task import Task, default_name
-from gpusched.trial.tuning.overriding import overridden
+from gpusched.trial.tuning.overriding import overridden, standard
 from gpusched.trial.tuning.trial import current
 from gpusched.tuners.hooks import Hooks
 from gpusched.tuners.oracle import Oracle
@@ -150,7 +150,8 @@ class BaseTuner(Hooks):
     @property
     def _has_run(self) -> bool:
         """Whether there is a run to read."""
-        return (self._searched or not self.asked.overwrite) and (Path(self.project_dir) / "search.json").exists()
+        older = self.asked.overwrite and not self._searched and current() is None
+        return not older and (Path(self.project_dir) / "search.json").exists()
 
     def _meet_older(self) -> None:
         """Raises UsageError where the older run is another algorithm's; takes back its tuner's state."""
@@ -229,7 +230,16 @@ class BaseTuner(Hooks):
 
     def load_model(self, trial: Any) -> Any:
         """A trial's model; get_best_models calls it, so that a subclass may load what its save_model has saved."""
-        return self._results().model(self.asked, int(trial.trial_id))
+        return self._results().model(
+            self.asked, int(trial.trial_id), lambda: self._build_hypermodel(trial.hyperparameters)
+        )
+
+    @standard
+    def _build_hypermodel(self, hp: HyperParameters) -> Any:
+        """The model for these values, compiled as this tuner's arguments say; private, and yet overridden."""
+        from gpusched.trial.fitting.training import compile_model
+
+        return compile_model(self.asked, hp)
 
     def results(self) -> list[dict[str, Any]]:
         """A row for each trial, execution and epoch, all with the same columns: pandas.DataFrame(tuner.results())."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -67,15 +68,14 @@ class Results:
             raise UsageError(f"trial {trial_id}: there is no such trial in {self.run.dir.path}")
         return trial_of(self.run, trial_id, self.space)
 
-    def model(self, asked: Asked, trial: int) -> Any:
-        """A trial's model with the weights and the optimizer of its best epoch."""
+    def model(self, asked: Asked, trial: int, build: Callable[[], Any]) -> Any:
+        """A trial's model, which `build` makes, with the weights and the optimizer of its best epoch."""
         if asked.hypermodel is None:
             raise UsageError("get_best_models: train= and run_trial build no model that could be loaded")
         import keras
 
         from gpusched.trial.checkpoint import States
         from gpusched.trial.fitting import state
-        from gpusched.trial.fitting.training import compile_model
 
         best = States(self.run.dir.trial(trial).best)
         file = best.file(".weights.h5")
@@ -86,7 +86,7 @@ class Results:
             )
         # As in Keras Tuner: the layers are called `dense`, not `dense_4`, whatever was built before.
         keras.backend.clear_session()
-        model = compile_model(asked, self.trial(trial).hyperparameters)
+        model = build()
         if not state.build_if_possible(model, best.meta() or {}):
             raise UsageError(
                 f"trial {trial}: its model cannot be built without data; give the model's class a "

@@ -37,15 +37,8 @@ class Tuner(BaseTuner):
     # ------------------------------------------------------------------ of Keras Tuner's, private, and yet overridden
 
     @standard
-    def _build_hypermodel(self, hp: HyperParameters) -> Any:
-        """The model for these values, compiled as this tuner's arguments say."""
-        from gpusched.trial.fitting.training import compile_model
-
-        return compile_model(self.asked, hp)
-
-    @standard
     def _try_build(self, hp: HyperParameters) -> Any:
-        """The same; the standard training calls it for each execution."""
+        """What _build_hypermodel makes; the standard training calls it for each execution."""
         return self._build_hypermodel(hp)
 
     @standard
