@@ -207,3 +207,29 @@ except LookupError as error:
     assert done.returncode == 1
     assert "the oracle: LookupError: no more ideas" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_one_that_counts_on_the_last_score_is_asked_when_it_is_there(case: Any) -> None:
+    """Keras Tuner ends a trial before it asks for the next; an oracle that needs that gets it."""
+    made = case()
+    made.script.write_text(
+        _SCRIPT
+        + """
+class Climbing(kt.Oracle):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.seen = []
+
+    def populate_space(self, trial_id):
+        note("asked", trial_id)
+        self.seen.append(trial_id)
+        last = self.trials[self.start_order[-1]].score if self.start_order else 0.0
+        return {"status": "RUNNING", "values": {"x": round(last / 2 + 0.1, 6), "mine": ""}}
+
+oracle = Climbing(max_trials=4)
+Tuner(oracle=oracle, directory="runs", project_name="a", cpu_slots=3).search(verbose=0)
+print(json.dumps([oracle.seen, [trial.hyperparameters.values["x"] for trial in oracle.trials.values()]]))
+"""
+    )
+    assert made.python() == [["0000", "0001", "0002", "0003"], [0.1, 0.2, 0.15, 0.175]]
+    assert "all as they should be" in made.command("verify", str(made.run.path))

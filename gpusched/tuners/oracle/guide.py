@@ -19,6 +19,7 @@ from gpusched.oracles import Custom
 from gpusched.runtime.reader import Run
 from gpusched.storage.rundir import RunDir
 from gpusched.trials import Trial, TrialStatus, name_of
+from gpusched.tuners.oracle import awaited
 from gpusched.tuners.oracle.base import Oracle
 from gpusched.tuners.results import Results
 from gpusched.tuners.trials import TrialResult, trial_of
@@ -43,6 +44,7 @@ class OracleGuide:
         self._ids: dict[int, str] = {}  #: the oracle's trials by the search's numbers
         self._workers: dict[int, str] = {}  #: of trials under way
         self._remembered: dict[str, Any] = {}
+        self._one_by_one = False  #: it cannot be asked while a trial runs
 
     # ------------------------------------------------------------------ what a session asks
 
@@ -63,12 +65,15 @@ class OracleGuide:
                 self._workers[number] = worker or self._free()
                 oracle.ongoing_trials[self._workers[number]] = oracle.trials[name]
                 oracle.tuner_ids.add(self._workers[number])
+                awaited.begin(oracle.trials[name])
 
     def advise(self, consult: Consult) -> Advised | None:
         """What its create_trial gives to the next worker."""
         worker = self._free()
         while True:
-            trial = self._oracle.create_trial(worker)
+            trial = self._asked(worker)
+            if trial is None:
+                return Advised(at=0, trial=consult.trial, status=TrialStatus.IDLE)
             if trial.status in (TrialStatus.RUNNING, TrialStatus.STOPPED) or not consult.patient:
                 break
             if self._ended.wait(_AGAIN_SECONDS):
@@ -76,6 +81,7 @@ class OracleGuide:
         values: dict[str, Any] = {}
         if trial.status == TrialStatus.RUNNING:
             self._ids[consult.trial], self._workers[consult.trial] = trial.trial_id, worker
+            awaited.begin(trial)
             where = f"trial {trial.trial_id}"
             values = {str(name): plain(v, f"{where}: {name}") for name, v in trial.hyperparameters.values.items()}
         elif trial.status not in (TrialStatus.STOPPED, TrialStatus.IDLE):
@@ -89,6 +95,7 @@ class OracleGuide:
         self._run.update()
         found = trial_of(self._run, number, self._space())
         trial = oracle.get_trial(self._ids[number])
+        awaited.end(trial)
         trial.hyperparameters = found.hyperparameters
         if found.status == TrialStatus.COMPLETED and found.score is not None:
             reported = {name: found.metrics.get_last_value(name) for name in found.metrics.metrics}
@@ -106,6 +113,28 @@ class OracleGuide:
 
     def end(self) -> None:
         self._ended.set()
+
+    def _asked(self, worker: str) -> Trial | None:
+        """What its create_trial gives; None where it has to wait for the trials that are under way.
+
+        Keras Tuner ends a trial before it asks for the next. An oracle that counts on that, and looks at a score that
+        is not there yet, is put back to where it was, and asked when no trial runs, from then on always.
+        """
+        oracle = self._oracle
+        if not self._workers:
+            return oracle.create_trial(worker)
+        if self._one_by_one:
+            return None
+        before = awaited.state_of(oracle)
+        try:
+            with awaited.watching():
+                return oracle.create_trial(worker)
+        except (awaited.NotYet, Exception):
+            # Whatever failed may have failed for that reason; alone it will show.
+            self._one_by_one = True
+            vars(oracle).clear()
+            vars(oracle).update(before)
+            return None
 
     # ------------------------------------------------------------------ what it remembers
 
