@@ -23,6 +23,7 @@ from gpusched.trial.settings import Asked
 from gpusched.trial.task import Task, default_name
 from gpusched.trial.tuning.overriding import overridden, standard
 from gpusched.trial.tuning.trial import current
+from gpusched.tuners.attributes import Given
 from gpusched.tuners.hooks import Hooks
 from gpusched.tuners.oracle import Oracle
 from gpusched.tuners.oracle.given import oracle_of, taken
@@ -110,17 +111,17 @@ class BaseTuner(Hooks):
     def hypermodel(self, given: Any) -> None:
         self.asked.hypermodel = as_hypermodel(given)
 
-    @property
+    @Given
     def objective(self) -> Any:
         """The Objective; a MultiObjective, which can be iterated, where there are several."""
         objectives = self.asked.objectives
         return MultiObjective(objectives) if len(objectives) > 1 else objectives[0]
 
-    @property
+    @Given
     def seed(self) -> int | None:
         return self.asked.seed
 
-    @property
+    @Given
     def executions_per_trial(self) -> int:
         return self.asked.executions_per_trial
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from gpusched.hyperparameters import HyperParameters
 from gpusched.trial.tuning.overriding import standard
+from gpusched.tuners.attributes import Given
 from gpusched.tuners.base import BaseTuner
 
 
@@ -14,23 +15,23 @@ class Tuner(BaseTuner):
 
     uses_keras = True
 
-    @property
+    @Given
     def max_model_size(self) -> int | None:
         return self.asked.max_model_size
 
-    @property
+    @Given
     def optimizer(self) -> Any:
         return self.asked.optimizer
 
-    @property
+    @Given
     def loss(self) -> Any:
         return self.asked.loss
 
-    @property
+    @Given
     def metrics(self) -> Any:
         return self.asked.metrics
 
-    @property
+    @Given
     def distribution_strategy(self) -> Any:
         return self.asked.distribution_strategy
 

@@ -137,3 +137,17 @@ def test_what_is_no_oracle_is_refused() -> None:
         kt.Tuner(oracle="invalid", hypermodel=lambda hp: None)
     with pytest.raises(UsageError, match="max_trials: the oracle says it"):
         kt.Tuner(oracle=kt.oracles.RandomSearchOracle("val_loss"), hypermodel=lambda hp: None, max_trials=3)
+
+
+def test_a_tuner_class_may_be_written_as_keras_tuner_s_are(tmp_path: Path) -> None:
+    """With attributes set before the oracle is handed to Tuner's __init__, by position."""
+
+    class Searcher(kt.Tuner):
+        def __init__(self, hypermodel: Any = None, seed: int | None = None, **kwargs: Any) -> None:
+            self.seed = seed
+            self.metrics = ["mine"]
+            super().__init__(kt.oracles.RandomSearchOracle("val_loss", seed=seed), hypermodel, **kwargs)
+
+    tuner = Searcher(lambda hp: None, seed=3, directory=tmp_path)
+    assert (tuner.seed, tuner.asked.seed, tuner.metrics) == (3, 3, ["mine"])
+    assert kt.Tuner(kt.oracles.RandomSearchOracle("val_loss", seed=5), lambda hp: None).seed == 5
