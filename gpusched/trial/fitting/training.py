@@ -127,15 +127,16 @@ class Fitter:
         epoch: int,
         free: bool,
     ) -> Any:
+        import keras
+
         from gpusched.trial.fitting.recorder import Recorder
 
         job, spec = self.job, self.job.spec
-        framework.seed_everything(framework.seed_of(spec.seed, spec.trial, execution, epoch))
+        # Layers are named as in Keras Tuner, whatever the script has built: get_layer("dense_1") finds one.
+        keras.backend.clear_session(free_memory=execution > 0)
         if execution:
-            import keras
-
-            keras.backend.clear_session()
             gc.collect()
+        framework.seed_everything(framework.seed_of(spec.seed, spec.trial, execution, epoch))
         whole = overridden(job.task.tuner, "_build_and_fit_model")
         if not whole:
             with self._scope():
