@@ -32,6 +32,7 @@ from gpusched.launcher.protocol import (
     encode,
 )
 from gpusched.storage.identity import pidfd
+from gpusched.storage.reading import NOT_DECODED
 from gpusched.storage.records import Identity
 from gpusched.storage.rundir import RunDir, keep_traceback
 from gpusched.system.marks import marking, new_mark, sweep
@@ -217,7 +218,7 @@ class LauncherClient:
         try:
             line = await self._reader.readline()
             return decode_reply.decode(line) if line else None
-        except (OSError, ValueError, RecursionError):
+        except (OSError, *NOT_DECODED):
             return None
 
     def _fail(self, doing: str, error: BaseException) -> None:

@@ -12,8 +12,8 @@ import msgspec
 
 T = TypeVar("T")
 
-#: What msgspec raises for bytes that are not the record, whichever way they are wrong.
-NOT_DECODED = (ValueError, RecursionError, OverflowError)
+#: What msgspec raises for bytes that are not the record. Its own error is a ValueError in its newer versions only.
+NOT_DECODED = (msgspec.MsgspecError, ValueError, RecursionError, OverflowError)
 
 
 class Unreadable(NamedTuple):
