@@ -123,7 +123,8 @@ class Record:
         line: dict[str, Any] = {"epoch": epoch}
         if self.executions > 1:
             line["execution"] = execution
-        line |= {name: value for name, value in metrics.items() if name not in file.RESERVED}
+        # NumPy's and the frameworks' numbers have no form in JSON.
+        line |= {name: number(value) for name, value in metrics.items() if name not in file.RESERVED}
         line["seconds"] = round(now - self._since, 4)
         file.append(self.path, line)
         logtimes.note(self._log)

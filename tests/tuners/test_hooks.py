@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 LOGGING = """
+import numpy
 class Logging(gs.{tuner}):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -30,7 +31,7 @@ def test_hooks_of_trials_are_called_in_the_script_s_process(loop: Callable[..., 
         x = trial.hyperparameters.Int("x", 1, 3)
         if x == 2:
             raise ValueError("odd")
-        return {"loss": float(x), "size": 7}
+        return {"loss": numpy.float64(x), "size": numpy.int64(7)}
 tuner = Logging(objective="loss", cpu_slots=1, max_retries_per_trial=1)
 tuner.search()
 print(json.dumps(tuner.said))
