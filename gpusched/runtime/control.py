@@ -25,6 +25,7 @@ from gpusched.core.events import (
 from gpusched.core.search import Phase
 from gpusched.core.trial import FINAL, LOST, TrialState
 from gpusched.errors import GpuschedError, UsageError
+from gpusched.oracles import CUSTOM
 from gpusched.storage.rundir import RunDir
 from gpusched.system.sockets import listen
 
@@ -139,6 +140,10 @@ def _may_retry(trial_id: int, scheduler: Scheduler) -> None:
         return
     if trial.state not in LOST:
         raise UsageError(f"trial {trial_id}: it is {trial.state}; only running and lost trials are tried again")
+    if scheduler.run.record.algorithm == CUSTOM:
+        raise UsageError(
+            f"trial {trial_id}: the script's own oracle decides what is tried; it knows that this was lost"
+        )
     planned = search.oracle.plan().trials
     if planned is not None and len(search.oracle.trials) >= planned:
         raise UsageError(
