@@ -26,7 +26,7 @@ from gpusched.trial.quiet import flush
 from gpusched.trial.record import Ending, Enough, Record, Stopped, StopRequest
 from gpusched.trial.space import TrialSpace
 from gpusched.trial.task import Task
-from gpusched.trial.tuning.left import Left, file_of
+from gpusched.trial.tuning.left import Left, begin, file_of
 from gpusched.trial.tuning.trial import TunerTrial
 
 #: The run directory cannot take what has to be kept: no trial could do better.
@@ -47,9 +47,8 @@ def run_job(task: Task, spec: JobSpec, *, alive: Callable[[], None]) -> Outcome:
     with StopRequest() as stop:
         folder.path.mkdir(parents=True, exist_ok=True)
         job = Job(task, spec, stop, alive)
-        left = Left(task.tuner)
         outcome = job.run()
-        left.write(file_of(folder.path, spec.attempt))
+        job.left.write(file_of(folder.path, spec.attempt))
         flush()
         # The journal makes it last. Where a power cut comes before, the job ends again from its checkpoint.
         write_whole(folder.outcome, as_json(outcome), durable=False)
@@ -77,6 +76,7 @@ class Job:
         if self.states.damage is not None:
             self.record.warnings.append(self.states.damage)
         self.trial: Any = None
+        self.left = Left(task.tuner)
 
     # ------------------------------------------------------------------ how it ended
 
@@ -142,10 +142,16 @@ class Job:
                 self._wake()
                 args, kwargs = self.task.fit_arguments
                 with TunerTrial(self) as self.trial:
+                    self._begin()
                     self.trial.fit(*args, **kwargs)
             case _:
                 with TunerTrial(self) as self.trial:
+                    self._begin()
                     self._run_trial()
+
+    def _begin(self) -> None:
+        begin(self.task.tuner, self.trial)
+        self.left = Left(self.task.tuner)
 
     def _wake(self) -> None:
         self.record.warnings += framework.wake(self.spec)

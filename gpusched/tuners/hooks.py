@@ -90,7 +90,10 @@ class Hooks:
 
     @standard
     def on_trial_begin(self, trial: Any) -> None:
-        """Called when a trial starts for the first time."""
+        """Called when a trial starts for the first time.
+
+        Where hooks of epochs are overridden too, in the trial's process as well, on its copy of the tuner.
+        """
 
     @standard
     def on_trial_end(self, trial: Any) -> None:

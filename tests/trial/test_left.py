@@ -33,21 +33,29 @@ def leave(tuner: Noting, file: Path, **changed: Any) -> bool:
     return file.exists()
 
 
+def logs(trial: str) -> dict[str, Any]:
+    """A note of one trial inside a note of each trial."""
+    noted: dict[str, Any] = {"a": {"r": [0]}, "b": {"r": []}}
+    noted[trial]["r"].append(1)
+    return {"logs": noted}
+
+
 def test_trials_beside_each_other_add_up(place: Path) -> None:
     """Both start from the same attributes, and neither takes away what the other has brought."""
-    tuner = Noting(kinds={"old": 1}, scores=[0.5], count=3, best=None)
+    tuner = Noting(logs={"a": {"r": [0]}, "b": {"r": []}}, kinds={"old": 1}, scores=[0.5], count=3, best=None)
     one, other = place / "one", place / "other"
-    assert leave(tuner, one, kinds={"old": 1, "a": 2}, scores=[0.5, 0.6], count=4, best=0.6, new=["x"])
-    assert leave(tuner, other, kinds={"old": 1, "b": 3}, scores=[0.5, 0.7], count=4, best=0.7, new=["y"])
+    assert leave(tuner, one, kinds={"old": 1, "a": 2}, scores=[0.5, 0.6], count=4, best=0.6, new=["x"], **logs("a"))
+    assert leave(tuner, other, kinds={"old": 1, "b": 3}, scores=[0.5, 0.7], count=4, best=0.7, new=["y"], **logs("b"))
     for file in (one, other):
         bring_back(tuner, file)
-    told = {name: getattr(tuner, name) for name in ("kinds", "scores", "count", "best", "new")}
+    told = {name: getattr(tuner, name) for name in ("kinds", "scores", "count", "best", "new", "logs")}
     assert told == {
         "kinds": {"old": 1, "a": 2, "b": 3},
         "scores": [0.5, 0.6, 0.7],
         "count": 5,
         "best": 0.7,
         "new": ["x", "y"],
+        "logs": {"a": {"r": [0, 1]}, "b": {"r": [1]}},
     }
     bring_back(tuner, one)  # Once.
     assert tuner.__dict__["count"] == 5

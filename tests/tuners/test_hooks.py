@@ -192,3 +192,29 @@ print(json.dumps([sorted(tuner.kinds), sorted(tuner.scores), tuner.count, sorted
 """)
     ids = ["0000", "0001", "0002"]
     assert said == [ids, [1, 2, 3], 3, [f"n{trial}" for trial in ids], [True] * 3]
+
+
+def test_hooks_of_epochs_find_what_on_trial_begin_has_noted(loop: Callable[..., Any]) -> None:
+    """A log that on_trial_begin opens for a trial and on_epoch_end fills is whole in on_trial_end."""
+    said = loop("""
+class Logging(gs.RandomSearch):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.log, self.whole = {}, []
+    def on_trial_begin(self, trial):
+        self.log[trial.trial_id] = {"values": dict(trial.hyperparameters.values), "losses": []}
+    def on_epoch_end(self, trial, model, epoch, logs=None):
+        self.log[trial.trial_id]["losses"].append(logs["loss"])
+    def run_trial(self, trial):
+        x = trial.hyperparameters.Choice("x", [1, 2])
+        for epoch in range(2):
+            self.on_epoch_end(trial, None, epoch, logs={"loss": x / (epoch + 1)})
+        return {"loss": x / 2}
+    def on_trial_end(self, trial):
+        noted = self.log[trial.trial_id]
+        self.whole.append(noted["losses"] == [noted["values"]["x"], noted["values"]["x"] / 2])
+tuner = Logging(objective="loss", max_trials=2, cpu_slots=2)
+tuner.search()
+print(json.dumps(tuner.whole))
+""")
+    assert said == [True, True]

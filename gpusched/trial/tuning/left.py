@@ -24,8 +24,9 @@ import numpy as np
 from gpusched.storage.rundir import write_whole
 from gpusched.trial.tuning.overriding import overridden
 
-#: What a user's method may note things in, while a trial runs.
-_IN_TRIALS = ("run_trial", "on_epoch_begin", "on_epoch_end", "on_batch_begin", "on_batch_end", "save_model")
+#: What of a user's may note things on the tuner while a trial runs.
+_OF_EPOCHS = ("on_epoch_begin", "on_epoch_end", "on_batch_begin", "on_batch_end")
+_IN_TRIALS = (*_OF_EPOCHS, "run_trial", "save_model")
 #: Attributes of a tuner or hypermodel that are ours.
 _OURS = {"asked", "_found", "_oracle", "_searched", "tuner_id", "logger"}
 
@@ -34,6 +35,15 @@ _PLAIN = (type(None), bool, int, float, complex, str, bytes, date, timedelta, Pu
 _VALUES, _BYTES = 10_000, 1 << 20
 
 Change = tuple[str, str, str, Any]  #: whose attribute, its name, how it changed, and by what
+
+
+def begin(tuner: Any, trial: Any) -> None:
+    """Calls on_trial_begin on a trial's copy of the tuner too, where hooks of epochs may count on what it notes there.
+
+    The script's own tuner hears of the trial in its own process, and cannot tell this one.
+    """
+    if overridden(tuner, "on_trial_begin") and any(overridden(tuner, name) for name in _OF_EPOCHS):
+        tuner.on_trial_begin(trial)
 
 
 class Left:
@@ -127,8 +137,8 @@ def _same(one: Any, other: Any) -> bool:
 
 def _change(before: Any, after: Any) -> tuple[str, Any]:
     if isinstance(before, dict) and isinstance(after, dict):
-        new = {key: value for key, value in after.items() if key not in before or not _same(before[key], value)}
-        return "update", new
+        changed = {key: value for key, value in after.items() if key not in before or not _same(before[key], value)}
+        return "merge", {key: _change(before.get(key), value) for key, value in changed.items()}
     if isinstance(before, list) and isinstance(after, list) and _same(before, after[: len(before)]):
         return "extend", after[len(before) :]
     if isinstance(before, set) and isinstance(after, set):
@@ -139,7 +149,11 @@ def _change(before: Any, after: Any) -> tuple[str, Any]:
 
 
 def _merged(value: Any, how: str, by: Any) -> Any:
-    if how == "update" and isinstance(value, dict | set):
+    if how == "merge":
+        value = value if isinstance(value, dict) else {}
+        for key, (each, change) in by.items():
+            value[key] = _merged(value.get(key), each, change)
+    elif how == "update" and isinstance(value, set):
         value.update(by)
     elif how == "extend" and isinstance(value, list):
         value.extend(by)
