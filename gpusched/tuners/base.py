@@ -91,6 +91,8 @@ class BaseTuner(Hooks):
         # Now: in another process __main__ is another script.
         asked["project_name"] = asked.get("project_name") or default_name()
         self.asked = Asked(algorithm=algorithm, hypermodel=as_hypermodel(hypermodel), **asked)
+        if asked.get("directory") is not None:
+            self.directory = asked["directory"]
         self._found: HyperParameters | None = None
         self._attach()
         if self.asked.hypermodel is None and self.asked.train is None and not overridden(self, "run_trial"):
@@ -125,8 +127,9 @@ class BaseTuner(Hooks):
     def executions_per_trial(self) -> int:
         return self.asked.executions_per_trial
 
-    @property
+    @Given
     def directory(self) -> str:
+        """As it was given, be it text or a Path."""
         return self.asked.directory or "runs"
 
     @property

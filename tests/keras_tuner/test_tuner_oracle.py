@@ -149,5 +149,5 @@ def test_a_tuner_class_may_be_written_as_keras_tuner_s_are(tmp_path: Path) -> No
             super().__init__(kt.oracles.RandomSearchOracle("val_loss", seed=seed), hypermodel, **kwargs)
 
     tuner = Searcher(lambda hp: None, seed=3, directory=tmp_path)
-    assert (tuner.seed, tuner.asked.seed, tuner.metrics) == (3, 3, ["mine"])
+    assert (tuner.seed, tuner.asked.seed, tuner.metrics, tuner.directory) == (3, 3, ["mine"], tmp_path)
     assert kt.Tuner(kt.oracles.RandomSearchOracle("val_loss", seed=5), lambda hp: None).seed == 5
