@@ -45,7 +45,7 @@ class HyperModel:
         return type(self).fit is not HyperModel.fit
 
 
-class BuildFunction(HyperModel):
+class DefaultHyperModel(HyperModel):
     """A HyperModel made of a function `build(hp)`."""
 
     def __init__(self, function: Callable[[HyperParameters], Any]) -> None:
@@ -71,7 +71,7 @@ def as_hypermodel(given: Any) -> HyperModel | None:
     if hasattr(given, "build") and callable(given.build):
         return _Alike(given)
     if callable(given):
-        return BuildFunction(given)
+        return DefaultHyperModel(given)
     raise UsageError(
         f"hypermodel: {given!r} ({type(given).__name__}) builds nothing; "
         "give a function build_model(hp) that returns a compiled model, or a HyperModel"
