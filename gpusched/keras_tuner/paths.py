@@ -41,10 +41,15 @@ def lookup(path: str, name: str) -> Any:
     instead = INSTEAD.get(below) or INSTEAD.get(name)
     if instead and not name.startswith("__"):
         raise AttributeError(f"{where}.{name} is not there: {instead}")
-    close = difflib.get_close_matches(name, [*TOP, *HOMES] if not path else PATHS[path], 1)
-    raise AttributeError(
-        f"module {where!r} has no attribute {name!r}" + (f"; did you mean {close[0]}?" if close else "")
-    )
+    raise AttributeError(f"module {where!r} has no attribute {name!r}{_meant(path, name)}")
+
+
+def _meant(path: str, name: str) -> str:
+    elsewhere = next((each for each, names in PATHS.items() if name in names), None)
+    if elsewhere is not None:
+        return f"; it is {ROOT}.{elsewhere}.{name}"
+    close = difflib.get_close_matches(name, PATHS[path] if path else [*TOP, *HOMES], 1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _known(fullname: str) -> str:
