@@ -49,6 +49,9 @@ from gpusched.trial.settings import Settings
 
 log = logging.getLogger(__name__)
 
+#: Of the machine, what this process has said: a script with several searches says it once.
+_told: set[str] = set()
+
 #: Options of the command line that are not the tuner's.
 SHELL_OPTIONS = {"run", "fresh", "launch", "narrow", "address"}
 
@@ -180,7 +183,8 @@ class Session:
             if isinstance(self._view, CallsHooks):
                 self._view.hooks(settings.hooks)
             self._view.started(run)
-            notes = () if settings.gpus == "none" else machine.notes
+            notes = [] if settings.gpus == "none" else [note for note in machine.notes if note not in _told]
+            _told.update(notes)
             for note in (
                 *notes,
                 *(narrowing.lines() if narrowing is not None else ()),
