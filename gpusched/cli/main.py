@@ -96,7 +96,7 @@ def _version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
 def cli(ctx: click.Context) -> None:
     """Tunes Keras models on every GPU of this machine.
 
-    RUN is a run directory or its name under runs/; left out, it is the newest you ran.
+    RUN is a run directory or its name under runs/; left out, it is the newest below this folder, or the newest you ran.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)

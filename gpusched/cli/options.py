@@ -76,16 +76,32 @@ class RunArgument(ParamType[RunDir]):
 
 def run_argument(function: F) -> F:
     """`[RUN]`: the function gets a RunDir, the newest one where nothing is named."""
-    return click.argument("run", type=RunArgument(), required=False, callback=_newest)(function)
+    return _run_argument(function, acting=False)
 
 
-def _newest(ctx: click.Context, param: click.Parameter, value: RunDir | None) -> RunDir | None:
-    return find_run(None) if value is None and not ctx.resilient_parsing else value
+def run_to_act_on(function: F) -> F:
+    """The same for a command that changes a search: where nothing is named, the run is below the working directory."""
+    return _run_argument(function, acting=True)
+
+
+def _run_argument(function: F, *, acting: bool) -> F:
+    def newest(ctx: click.Context, param: click.Parameter, value: RunDir | None) -> RunDir | None:
+        return find_run(None, acting=acting) if value is None and not ctx.resilient_parsing else value
+
+    return click.argument("run", type=RunArgument(), required=False, callback=newest)(function)
 
 
 def run_and_trials(function: F) -> F:
     """`[RUN] [TRIAL ...]`: arguments of digits are trials; the function gets `run` and `trials`."""
+    return _run_and_trials(function, acting=False)
 
+
+def run_and_trials_to_act_on(function: F) -> F:
+    """The same for a command that changes a search."""
+    return _run_and_trials(function, acting=True)
+
+
+def _run_and_trials(function: F, *, acting: bool) -> F:
     def split(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> tuple[RunDir, list[int]] | None:
         if ctx.resilient_parsing:
             return None
@@ -93,7 +109,7 @@ def run_and_trials(function: F) -> F:
         named = [word for word in given if not word.isdecimal()]
         if len(named) > 1:
             raise click.UsageError(f"one RUN at a time, not {', '.join(named)}; trials are numbers", ctx)
-        return find_run(named[0] if named else None), trials
+        return find_run(named[0] if named else None, acting=acting), trials
 
     return click.argument("targets", nargs=-1, callback=split, metavar="[RUN] [TRIAL]...")(function)
 

@@ -196,26 +196,36 @@ def remember(run: RunDir) -> None:
         return  # A home that cannot be written costs a convenience, not the search.
 
 
-def find_run(named: str | None) -> RunDir:
+def find_run(named: str | None, *, acting: bool = False) -> RunDir:
     """The run directory a person means: by path, by name under runs/, or the newest this user ran.
 
-    Raises UsageError where there is none.
+    Where none is named, one below the working directory comes first; for a command that changes a search (`acting`) no
+    other is meant. Raises UsageError where there is none.
     """
     if named is not None:
         for path in (Path(named), Path("runs") / named):
             if (path / "search.json").exists():
                 return RunDir(path.resolve())
         raise UsageError(f"{named}: not a run directory (no search.json in it); `gpusched run SCRIPT` makes one")
+    latest = _latest()
+    if latest is not None and latest.path.is_relative_to(Path.cwd()):
+        return latest
+    newest = max(_runs_below(Path("runs")), key=lambda run: run.journal.stat().st_mtime, default=None)
+    if newest is not None:
+        return newest
+    if latest is None:
+        raise UsageError("no run found: name a run directory, or start one with `gpusched run SCRIPT`")
+    if acting:
+        raise UsageError(f"no run below this folder: name the one that is meant (the newest you ran is {latest.path})")
+    return latest
+
+
+def _latest() -> RunDir | None:
     try:
         path = Path(os.fsdecode(_latest_file().read_bytes()))
     except OSError:
-        path = None  # type: ignore[assignment]
-    if path is not None and (path / "search.json").exists():
-        return RunDir(path)
-    newest = max(_runs_below(Path("runs")), key=lambda run: run.journal.stat().st_mtime, default=None)
-    if newest is None:
-        raise UsageError("no run found: name a run directory, or start one with `gpusched run SCRIPT`")
-    return newest
+        return None
+    return RunDir(path) if (path / "search.json").exists() else None
 
 
 def _runs_below(folder: Path) -> Iterator[RunDir]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from gpusched.cli.options import run_argument
+from gpusched.cli.options import run_to_act_on
 from gpusched.storage.rundir import RunDir
 
 
 @click.command("resume")
-@run_argument
+@run_to_act_on
 def command(run: RunDir) -> int:
     """Go on after `gpusched pause`."""
     from gpusched.ui import words

@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from gpusched.cli.options import Duration, examples, run_argument
+from gpusched.cli.options import Duration, examples, run_to_act_on
 from gpusched.errors import UsageError
 from gpusched.storage.rundir import RunDir
 
 
 @click.command("set", epilog=examples("gpusched set --per-gpu 2", "gpusched set runs/search --gpus 0,1 --max-time 8h"))
-@run_argument
+@run_to_act_on
 @click.option("--per-gpu", type=click.IntRange(min=1), metavar="N", help="Trials at once on one GPU.")
 @click.option("--gpus", metavar="LIST", help="all, or indices and UUIDs with commas.")
 @click.option("--max-time", type=Duration(), help="Budget of running time, over resumes (90, 45m, 2h).")

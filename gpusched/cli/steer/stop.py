@@ -6,13 +6,13 @@ import sys
 
 import click
 
-from gpusched.cli.options import examples, run_and_trials
+from gpusched.cli.options import examples, run_and_trials_to_act_on
 from gpusched.errors import UsageError
 from gpusched.storage.rundir import RunDir
 
 
 @click.command("stop", epilog=examples("gpusched stop", "gpusched stop 12 17   (these trials; they count as failed)"))
-@run_and_trials
+@run_and_trials_to_act_on
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--now", is_flag=True, help="Kill running trials; do not wait for the end of their epochs.")
 def command(targets: tuple[RunDir, list[int]], yes: bool, now: bool) -> int:
