@@ -32,7 +32,8 @@ def disturb(lab: Any, dice: random.Random, scheduler: Any) -> None:
         case "lost" if sum(bool(gpu["errors"]) for gpu in gpus) < 3:
             dice.choice(gpus)["errors"] = {"*": 15}
         case "kill":
-            lab.lab.kill(dice.sample(lab.lab.trial_pids(), 1) if lab.lab.trial_pids() else [])
+            running = lab.lab.trial_pids()
+            lab.lab.kill(dice.sample(running, min(1, len(running))))
         case "cap":
             with suppress(AssertionError, OSError, ValueError):  # It may just have ended.
                 lab.lab.ask("set", per_gpu=dice.randint(1, 3))
