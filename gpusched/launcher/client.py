@@ -119,11 +119,15 @@ class LauncherClient:
         ours, theirs = socket.socketpair()
         mark = new_mark()
         with theirs:
-            guardian = _from_nothing(theirs, mark, source) if copy is None else Guardian(*copy.launch(theirs, mark))
+            if copy is None:
+                guardian = _from_nothing(theirs, mark, source)
+            else:  # In a thread: it may still be importing the framework.
+                guardian = Guardian(*await asyncio.to_thread(copy.launch, theirs, mark, source))
         client = cls(ours, *await asyncio.open_unix_connection(sock=ours, limit=1 << 26), guardian=guardian)
         client.mark = mark
-        with contextlib.suppress(LauncherGone):  # Whoever waits for its answer is told.
-            await client.send(source)
+        if copy is None:
+            with contextlib.suppress(LauncherGone):  # Whoever waits for its answer is told.
+                await client.send(source)
         return client
 
     @classmethod

@@ -23,6 +23,7 @@ from gpusched.launcher.source import Held
 from gpusched.launcher.standby import answers, standby
 from gpusched.launcher.standby.copies import Copy
 from gpusched.launcher.standby.forkable import unforkable
+from gpusched.launcher.standby.prepared import prepared
 from gpusched.launcher.transport import pack
 from gpusched.system.origin import Origin
 from gpusched.system.session import BEGAN_IN, script
@@ -82,7 +83,7 @@ def launch_source(task: Task) -> Iterator[LaunchSource]:
             )
         return
     try:
-        yield LaunchSource(Load(pickled_fd=fd, origin=Origin.here()))
+        yield LaunchSource(Load(pickled_fd=fd, origin=Origin.here()), prepared() if task.keras else None)
     finally:
         os.close(fd)
 

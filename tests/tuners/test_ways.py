@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -108,3 +114,50 @@ def test_results_of_an_overwritten_search_while_the_script_is_executed_again(loo
         second.search(number for number in range(2))
         print(json.dumps(score == second.get_best_trials()[0].score))
     """)
+
+
+def test_a_framework_that_was_awake_before(tmp_path: Path) -> None:
+    """No copy can be made any more: what search() is given is pickled, and one more process imports Keras, once."""
+    script = tmp_path / "late it.py"
+    script.write_text(
+        """
+import keras
+import numpy as np
+keras.ops.convert_to_numpy(keras.ops.ones((2,)))
+import gpusched as kt
+
+x = np.random.default_rng(0).normal(size=(64, 8)).astype("float32")
+y = (x.sum(axis=1) > 0).astype("int32")
+
+def build(hp):
+    layers = [keras.layers.Input((8,)), keras.layers.Dense(hp.Int("units", 1, 2)), keras.layers.Dense(1)]
+    model = keras.Sequential(layers)
+    model.compile("adam", "mse")
+    return model
+
+for name in ("one", "two"):
+    tuner = kt.GridSearch(build, objective="val_loss", directory="runs", project_name=name)
+    tuner.search(x, y, validation_data=(x, y), epochs=1, verbose=0)
+    print(name, len(tuner.get_best_trials(5)))
+"""
+    )
+    environ = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "LATE": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.splitlines()[-2:] == ["one 2", "two 2"]
+    until = time.monotonic() + 60
+    while left := processes_with(f"LATE={tmp_path}".encode()):
+        assert time.monotonic() < until, left
+        time.sleep(0.05)
+
+
+def processes_with(variable: bytes) -> list[Path]:
+    return [each for each in Path("/proc").iterdir() if each.name.isdigit() and variable in environment(each)]
+
+
+def environment(process: Path) -> list[bytes]:
+    with contextlib.suppress(OSError):
+        return (process / "environ").read_bytes().split(b"\0")
+    return []

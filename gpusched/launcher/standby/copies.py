@@ -41,13 +41,14 @@ _SIGNALS = (
 #: Serves the scheduler at a socket with the user's code: `loading.launch`.
 Launch: TypeAlias = "Callable[[socket.socket, UserCode, Load | None], int]"
 
-#: Bytes; a script's argv may be long.
-_LONGEST_ORDER = 1 << 17
+#: Bytes; a script's argv and an environment may be long.
+_LONGEST_ORDER = 1 << 18
 
 
 class _Order(msgspec.Struct, frozen=True, kw_only=True):
     mark: str
-    source: Load | None
+    source: Load
+    environ: dict[str, str] | None = None  #: where the copy does not have the caller's
 
 
 @dataclass(eq=False)
@@ -57,6 +58,7 @@ class Copy:
     pid: int
     orders: socket.socket
     maker: int
+    fresh: bool = False  #: no fork, but a process that has nothing of the caller's
 
     @classmethod
     def make(cls, code: UserCode, launch: Launch) -> Copy:
@@ -80,7 +82,7 @@ class Copy:
         try:
             ours.close()
             wakes.before = None
-            _wait(theirs, maker, lambda line, source: launch(line, code, source))
+            wait_for_orders(theirs, maker, lambda line, source: launch(line, code, source))
         except GoOn:
             raise
         except BaseException:
@@ -97,13 +99,14 @@ class Copy:
         except ChildProcessError:
             return False
 
-    def launch(self, line: socket.socket, mark: str, source: Load | None = None) -> tuple[int, int]:
+    def launch(self, line: socket.socket, mark: str, source: Load) -> tuple[int, int]:
         """Has it fork a launcher that serves at `line`; returns pid and pidfd of the launcher's guardian.
 
-        `source` is what has been read from the line already. Raises OSError where no process can be started.
+        Raises OSError where no process can be started.
         """
-        order = msgspec.json.encode(_Order(mark=mark, source=source))
-        socket.send_fds(self.orders, [order], [line.fileno()])
+        order = msgspec.json.encode(_Order(mark=mark, source=source, environ=dict(os.environ) if self.fresh else None))
+        pickled = [] if source.pickled_fd is None else [source.pickled_fd]
+        socket.send_fds(self.orders, [order], [line.fileno(), *pickled])
         said, fds, _, _ = socket.recv_fds(self.orders, 64, 1)
         if not fds:
             number = int(said) if said else errno.ESRCH  # It says why it could not fork, or is dead.
@@ -120,7 +123,7 @@ class Copy:
                 os.waitpid(self.pid, 0)
 
 
-def _wait(orders: socket.socket, maker: int, serve: Callable[[socket.socket, Load | None], int]) -> NoReturn:
+def wait_for_orders(orders: socket.socket, maker: int, serve: Callable[[socket.socket, Load], int]) -> NoReturn:
     """In the copy: forks a guardian for each order, until the process that it was made of has ended."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
@@ -130,7 +133,7 @@ def _wait(orders: socket.socket, maker: int, serve: Callable[[socket.socket, Loa
     own_streams()  # A notebook's need threads that the fork has not.
     die_with(maker)
     while True:
-        said, fds, _, _ = socket.recv_fds(orders, _LONGEST_ORDER, 1)
+        said, fds, _, _ = socket.recv_fds(orders, _LONGEST_ORDER, 2)
         if not said or not fds:
             os._exit(0)
         order = msgspec.json.decode(said, type=_Order)
@@ -139,14 +142,14 @@ def _wait(orders: socket.socket, maker: int, serve: Callable[[socket.socket, Loa
             pid = os.fork()
         except OSError as error:
             orders.send(str(error.errno).encode())
-            os.close(fds[0])
-            continue
-        if pid == 0:
-            _guard(orders, fds[0], order, serve)
-        pidfd = os.pidfd_open(pid)
-        socket.send_fds(orders, [str(pid).encode()], [pidfd])
-        os.close(pidfd)
-        os.close(fds[0])
+        else:
+            if pid == 0:
+                _guard(orders, fds, order, serve)
+            pidfd = os.pidfd_open(pid)
+            socket.send_fds(orders, [str(pid).encode()], [pidfd])
+            os.close(pidfd)
+        for fd in fds:
+            os.close(fd)
 
 
 def _bury() -> None:
@@ -157,19 +160,24 @@ def _bury() -> None:
 
 
 def _guard(
-    orders: socket.socket, line: int, order: _Order, serve: Callable[[socket.socket, Load | None], int]
+    orders: socket.socket, fds: list[int], order: _Order, serve: Callable[[socket.socket, Load], int]
 ) -> NoReturn:
     """In the fork of the copy: a launcher's guardian, to its end."""
     status = 1
     try:
         orders.close()
         os.setsid()
+        line, *pickled = fds
+        source = msgspec.structs.replace(order.source, pickled_fd=pickled[0] if pickled else None)
+        if order.environ is not None:
+            os.environ.clear()
+            os.environ.update(order.environ)
         os.set_inheritable(line, False)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
         bear(order.mark)
-        status = serve(socket.socket(fileno=line), order.source)
+        status = serve(socket.socket(fileno=line), source)
     except GoOn:
         raise
     except SystemExit:

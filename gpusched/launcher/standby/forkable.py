@@ -17,10 +17,11 @@ _OPENMP = "libgomp"
 
 def unforkable() -> str | None:
     """What in this process would not survive a fork; None where all is well."""
-    return _runtime() or _threads() or _pool() or _device()
+    return started() or _threads() or _pool() or _device()
 
 
-def _runtime() -> str | None:
+def started() -> str | None:
+    """Which framework's runtime has started; None: none has."""
     if tensorflow_started():
         return "it started TensorFlow's runtime"
     bridge = sys.modules.get("jax._src.xla_bridge")

@@ -15,6 +15,9 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+from gpusched.launcher.standby.forkable import started
+from gpusched.system.session import script
+
 #: "0": no copy is ever made.
 SWITCH = "GPUSCHED_STANDBY"
 
@@ -25,8 +28,14 @@ _calling = False
 
 def keep_ready() -> None:
     """From now on a copy of this process is made right before a framework's runtime starts in it."""
-    if os.environ.get(SWITCH) != "0":
-        watch(_copy)
+    if os.environ.get(SWITCH) == "0":
+        return
+    watch(_copy)
+    if "keras" in sys.modules and started() is not None and script() is not None:
+        # No copy of this process can be made any more: its search() will need another that has imported Keras.
+        from gpusched.launcher.standby.prepared import prepared
+
+        prepared()
 
 
 def watch(call: Callable[[], object]) -> None:
