@@ -53,13 +53,9 @@ def launch(sock: socket.socket, made: UserCode | None = None, source: Load | Non
     pins.hold(pins.NONE)
     adopt_orphans()
     source = source or _first_message(sock)
-    code = (
-        Written(source)
-        if made is None
-        else Ahead(source.nth, tuple(source.answers))
-        if isinstance(made, Ahead)
-        else made
-    )
+    code = made or Written(source)
+    if isinstance(code, Ahead):
+        code = Ahead(source.nth, tuple(source.answers))
     try:
         pid, verdict = guardian.in_fork(sock, lambda fd: _load(sock, source, code, fd))
         if verdict.moved:

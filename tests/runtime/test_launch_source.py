@@ -30,6 +30,9 @@ def tuner(name="search it", **more):
 def numbers():
     yield from (3, 4)
 
+def wake():
+    __import__("tensorflow.python.eager.context", fromlist=["start"]).start()
+
 def busy():
     threading.Thread(target=time.sleep, args=(600,), daemon=True, name="busy").start()
 """
@@ -137,8 +140,7 @@ def test_a_copy_is_made_before_a_runtime_starts(lab: Any) -> None:
         HEAD
         + """
 note("before")
-context = __import__("tensorflow.python.eager.context", fromlist=["start"])
-context.start()
+wake()
 note("after")
 given = numbers()
 for name in ("one", "two"):
@@ -160,9 +162,8 @@ def test_a_script_that_fails_on_its_way_fails_the_trial(lab: Any) -> None:
     lab.write(
         HEAD
         + """
-context = __import__("tensorflow.python.eager.context", fromlist=["start"])
 caller = os.getpid()
-context.start()
+wake()
 if os.getpid() != caller:
     raise ValueError("only in a trial")
 tuner().search(numbers())
@@ -181,9 +182,8 @@ def test_a_script_that_ends_on_its_way_fails_the_trial(lab: Any, words: str) -> 
     lab.write(
         HEAD
         + f"""
-context = __import__("tensorflow.python.eager.context", fromlist=["start"])
 caller = os.getpid()
-context.start()
+wake()
 if os.getpid() == caller:
     tuner().search(numbers())
 {words}
@@ -220,8 +220,7 @@ def test_a_killed_caller_loses_nothing(lab: Any, until: Callable[..., Any], awak
                 time.sleep(0.002)
             note(f"""
     start = """
-context = __import__("tensorflow.python.eager.context", fromlist=["start"])
-context.start()
+wake()
 """
     script = HEAD.replace("note(f", hold) + (start if awake else "") + "\ntuner().search(numbers())\nnote('behind')\n"
     lab.write(script)
@@ -247,8 +246,7 @@ def test_input_is_answered_once(lab: Any) -> None:
         + """
 sys.stdin = open("answers")
 first = input("first? ")
-context = __import__("tensorflow.python.eager.context", fromlist=["start"])
-context.start()
+wake()
 second = input("second? ")
 tuner().search(iter([second + first]))
 """
@@ -266,8 +264,7 @@ def test_a_command_s_launcher_makes_a_copy_too(lab: Any) -> None:
         HEAD
         + """
 note("before")
-context = __import__("tensorflow.python.eager.context", fromlist=["start"])
-context.start()
+wake()
 note("after")
 tuner().search(numbers())
 note("behind")
@@ -287,9 +284,8 @@ def test_a_command_s_trial_that_fails_on_its_way_says_so(lab: Any) -> None:
     lab.write(
         HEAD
         + """
-context = __import__("tensorflow.python.eager.context", fromlist=["start"])
 first = os.getpid()
-context.start()
+wake()
 if "GPUSCHED_TRIAL" in os.environ:
     raise ValueError("only in a trial")
 tuner().search(numbers())

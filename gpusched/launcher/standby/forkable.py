@@ -10,7 +10,10 @@ import sys
 import threading
 
 #: Modules whose threads do nothing that a fork would wait for: they show, serve and record.
-_HARMLESS = ("tqdm", "ipykernel", "IPython", "debugpy", "pydevd", "werkzeug", "http.server", "socketserver", "tornado")
+_HARMLESS = (
+    *("gpusched", "tqdm", "ipykernel", "IPython", "debugpy", "pydevd"),
+    *("werkzeug", "http.server", "socketserver", "tornado"),
+)
 #: GNU's OpenMP does not survive a fork once it has computed with several threads: the next parallel region hangs.
 _OPENMP = "libgomp"
 
@@ -53,13 +56,7 @@ def _is_harmless(thread: threading.Thread) -> bool:
     target = getattr(thread, "_target", None)
     owner = getattr(target, "__self__", None)
     origins = (type(thread).__module__, getattr(target, "__module__", None), type(owner).__module__)
-    return any(origin is not None and origin.split(".")[0] in _names() for origin in origins) or any(
-        origin in _HARMLESS for origin in origins
-    )
-
-
-def _names() -> set[str]:
-    return {name for name in _HARMLESS if "." not in name} | {"gpusched"}
+    return any(f"{origin}.".startswith(f"{module}.") for origin in origins for module in _HARMLESS)
 
 
 def _pool() -> str | None:
