@@ -94,7 +94,9 @@ class Place:
         return self.ends(trial)[-1]
 
     async def begun(self, trial: int) -> None:
-        await self.until((self.work.trial(trial).path / "begun").exists)
+        """The trial is at work, and was told to have started: from another machine its file may be seen first."""
+        begun = self.work.trial(trial).path / "begun"
+        await self.until(lambda: begun.exists() and self.started(trial))
 
     def spec(self, trial: int, do: str = "train", **fields: Any) -> JobSpec:
         given = {
