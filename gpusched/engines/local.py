@@ -24,6 +24,7 @@ from gpusched.engines.conclusion import conclusion, not_started, refused
 from gpusched.errors import GpuschedError, UsageError
 from gpusched.launcher.client import PATIENCE_SECONDS, LauncherClient, LauncherGone, readable, until_dead
 from gpusched.launcher.protocol import Acknowledge, Ended, Reply, Signal, Start, Started
+from gpusched.storage.files import open_own
 from gpusched.storage.identity import alive, pidfd
 from gpusched.storage.reading import decode, read_content
 from gpusched.storage.records import Identity, JobSpec
@@ -83,8 +84,10 @@ class LocalEngine:
         launcher.on_news = lambda news: self._news(launcher, news)
         launcher.on_error = self._on_error
         self._marks.add(launcher.mark)
-        with contextlib.suppress(OSError), open(self._run.launcher / "marks", "a", encoding="ascii") as file:
-            file.write(f"{launcher.mark}\n")  # For sessions after this one is killed.
+        with contextlib.suppress(OSError):
+            fd = open_own(self._run.launcher / "marks", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            with open(fd, "a", encoding="ascii") as file:
+                file.write(f"{launcher.mark}\n")  # For sessions after this one is killed.
 
     # ------------------------------------------------------------------ what the scheduler asks
 

@@ -23,6 +23,7 @@ from gpusched.errors import GpuschedError
 from gpusched.launcher import pins
 from gpusched.launcher.protocol import Load, encode
 from gpusched.launcher.source import Ahead, GoOn, UserCode, blame, take
+from gpusched.storage.files import open_own
 from gpusched.storage.identity import own_identity
 from gpusched.storage.records import JobSpec, Outcome
 from gpusched.storage.rundir import RunDir, TrialDir, as_json, write_whole
@@ -77,7 +78,7 @@ def environment(spec: JobSpec) -> dict[str, str]:
 
 
 def _open_log(spec: JobSpec) -> int:
-    return os.open(trial_dir(spec).log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    return open_own(trial_dir(spec).log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
 
 # ---------------------------------------------------------------------------- by fork
@@ -287,7 +288,9 @@ def spawn(spec: JobSpec, source: Load) -> Child:
         raise OSError(errno.ENOTSUP, "its fork hangs, and what a notebook or prompt defined can only be forked")
     folder = trial_dir(spec)
     order = folder.path / "order.jsonl"
-    write_whole(order, encode(source) + as_json(spec) + b"\n", durable=False)
+    write_whole(
+        order, encode(source) + as_json(spec) + b"\n", durable=False, mode=0o600
+    )  # With the script's arguments.
     log = _open_log(spec)
     life_read, life_write = os.pipe()
     keep = [life_write] + ([source.pickled_fd] if source.pickled_fd is not None else [])

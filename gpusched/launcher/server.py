@@ -44,6 +44,7 @@ from gpusched.launcher.protocol import (
     encode,
 )
 from gpusched.launcher.source import UserCode
+from gpusched.storage.files import make_folder, open_own
 from gpusched.storage.identity import own_identity
 from gpusched.storage.records import JobSpec
 from gpusched.storage.rundir import RunDir, as_json, write_whole
@@ -205,8 +206,8 @@ class Server:
                 connection.send(Refused(message="this launcher has loaded its script already"))
 
     def _begin(self, run: RunDir) -> None:
-        run.launcher.mkdir(parents=True, exist_ok=True)
-        log = os.open(run.launcher / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        make_folder(run.path, run.launcher.name)
+        log = open_own(run.launcher / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.close(log)
@@ -242,7 +243,7 @@ class Server:
 
     def _start(self, spec: JobSpec) -> None:
         try:
-            children.trial_dir(spec).path.mkdir(parents=True, exist_ok=True)
+            RunDir(Path(spec.run)).make_trial(spec.trial)
             child = children.spawn(spec, self._source) if self._mode == "spawn" else self._fork(spec)
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
@@ -304,7 +305,8 @@ class Server:
         """For a scheduler that comes when this process is gone."""
         if self._run is not None:
             try:
-                with open(self._run.launcher / "ends.jsonl", "ab") as file:
+                path = self._run.launcher / "ends.jsonl"
+                with open(open_own(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as file:
                     file.write(encode(ended))
             except OSError:
                 pass  # What counts stands in the trial's own outcome.

@@ -271,7 +271,7 @@ class Scheduler:
                 index=place.index,
             )
             try:
-                folder.path.mkdir(parents=True, exist_ok=True)
+                self.run.dir.make_trial(launch.trial)
                 # The journal has it too: after a power cut it is written again with the next attempt.
                 write_whole(folder.record, as_json(record), durable=False)
             except OSError as error:

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import shutil
+import stat
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,9 @@ from gpusched.runtime.reader import Run
 from gpusched.runtime.scheduler import Scheduler
 from gpusched.runtime.signals import heed_signals, redirect
 from gpusched.runtime.view import CallsHooks, View
+from gpusched.storage.files import make_folder
 from gpusched.storage.journal import Journal
-from gpusched.storage.lock import RunLock, holder
+from gpusched.storage.lock import RunLock, holder, refuse_if_away
 from gpusched.storage.rundir import RunDir, remember
 from gpusched.system.tasks import supervised
 from gpusched.trial.settings import Settings
@@ -53,7 +55,7 @@ log = logging.getLogger(__name__)
 _told: set[str] = set()
 
 #: Options of the command line that are not the tuner's.
-SHELL_OPTIONS = {"run", "fresh", "launch", "narrow", "address"}
+SHELL_OPTIONS = {"run", "fresh", "launch", "narrow", "address", "take_over"}
 
 #: How long a forked trial may be silent before it counts as hanging, for machines that are much slower or faster.
 _FIRST_SIGN = "GPUSCHED_FIRST_SIGN_SECONDS"
@@ -164,8 +166,9 @@ class Session:
             narrowing = Narrowing(run, anew=fresh) if self._options.get("narrow") else None
             run = run if narrowing is None else narrowing.run
             made = not run.path.exists()
-            claim(run, fresh=fresh)
-            lock = RunLock(run.lock)
+            take_over = bool(self._options.get("take_over"))
+            claim(run, fresh=fresh, take_over=take_over)
+            lock = RunLock(run.lock, take_over=take_over)
             self._run_dir = run
             if self._detached:
                 redirect(run.log)
@@ -341,15 +344,24 @@ def named(settings: Settings, options: Mapping[str, Any]) -> RunDir:
     return RunDir(Path(os.path.abspath(path)))
 
 
-def claim(run: RunDir, *, fresh: bool) -> RunDir:
-    """The run directory, made if need be. Raises UsageError where it is another's or cannot be written."""
+def claim(run: RunDir, *, fresh: bool, take_over: bool = False) -> RunDir:
+    """The run directory, made if need be, its owner's alone unless that owner has opened it.
+
+    Raises UsageError where it is another's or cannot be written.
+    """
     try:
+        mode = 0o700
         if run.exists() and fresh:
             pid = holder(run.lock)
             if pid is not None:
                 raise UsageError(f"{run.path}: process {pid} works on this run; stop it before you start anew")
+            if not take_over:
+                refuse_if_away(run.lock)
+            mode = stat.S_IMODE(run.path.stat().st_mode)
             run.move_aside()
-        run.path.mkdir(parents=True, exist_ok=True)
+        if not run.path.exists():
+            make_folder(run.path)
+            run.path.chmod(mode)
     except OSError as error:
         raise UsageError(f"{run.path}: cannot be written ({error.strerror}); choose another --run") from None
     return run

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from gpusched.storage.files import open_own
+
 _STOPPING = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
 
@@ -40,7 +42,7 @@ def redirect(log: Path | None) -> None:
     """What this process still prints goes to the log, or nowhere where there is none."""
     null = os.open(os.devnull, os.O_RDWR)
     try:
-        into = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        into = os.dup(null) if log is None else open_own(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     except OSError:
         into = os.dup(null)
     os.dup2(null, 0)

@@ -1,8 +1,13 @@
-"""Processes told apart for good: a pid comes round again, pid + start time + boot id does not."""
+"""Processes told apart for good: a pid comes round again, pid + start time + boot id does not.
+
+A process that a run directory speaks of is one of this directory only if it says so itself: the directory may be a
+copy, and then those processes are the original's. One on another host cannot be seen from here.
+"""
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 from pathlib import Path
 
@@ -12,6 +17,17 @@ from gpusched.storage.records import Identity
 @functools.cache
 def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+@functools.cache
+def host() -> str:
+    """This machine or container: its name, and what tells it from another of the same name. Stays over reboots."""
+    try:
+        machine = Path("/etc/machine-id").read_bytes().strip()
+    except OSError:  # Containers have none, and a name of their own.
+        machine = b""
+    # Not the id itself, which is not to be given away: `man machine-id`.
+    return f"{os.uname().nodename}/{hashlib.sha256(b'gpusched ' + machine).hexdigest()[:8]}"
 
 
 def _start_ticks(pid: int) -> int | None:
@@ -27,18 +43,48 @@ def _start_ticks(pid: int) -> int | None:
 def identity_of(pid: int) -> Identity | None:
     """The identity of a live process; None where there is none, or only its zombie."""
     ticks = _start_ticks(pid)
-    return None if ticks is None else Identity(pid=pid, start_ticks=ticks, boot_id=boot_id())
+    return None if ticks is None else Identity(pid=pid, start_ticks=ticks, boot_id=boot_id(), host=host())
 
 
-def own_identity() -> Identity:
-    identity = identity_of(os.getpid())
-    assert identity is not None
-    return identity
+def own_identity(run: Path | None = None) -> Identity:
+    """This process's, as one that works in that run directory. Raises OSError where the directory is gone."""
+    ticks = _start_ticks(os.getpid())
+    assert ticks is not None
+    where = os.stat(run) if run is not None else None
+    return Identity(
+        pid=os.getpid(),
+        start_ticks=ticks,
+        boot_id=boot_id(),
+        host=host(),
+        device=where.st_dev if where is not None else 0,
+        inode=where.st_ino if where is not None else 0,
+    )
 
 
 def alive(identity: Identity) -> bool:
-    """Whether this very process still runs."""
-    return identity.boot_id == boot_id() and _start_ticks(identity.pid) == identity.start_ticks
+    """Whether this very process still runs, and can be seen from here."""
+    return (
+        not on_another_host(identity)
+        and identity.boot_id == boot_id()
+        and _start_ticks(identity.pid) == identity.start_ticks
+    )
+
+
+def on_another_host(identity: Identity) -> bool:
+    """Whether nobody here can know if this process runs: it is on another machine, or in another container."""
+    return identity.host not in ("", host())
+
+
+def works_in(identity: Identity, run: Path) -> bool:
+    """Whether the process works in this run directory, and not in the one that this is a copy of."""
+    if not identity.inode:
+        return True
+    try:
+        here = os.stat(run)
+    except OSError:
+        return False
+    # Hosts number the devices of a shared folder each for itself; its inodes are the file server's.
+    return identity.inode == here.st_ino and (identity.device == here.st_dev or on_another_host(identity))
 
 
 def pidfd(identity: Identity) -> int | None:

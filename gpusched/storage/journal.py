@@ -16,6 +16,7 @@ import msgspec
 from gpusched.core.commands import AnyCommand, Command
 from gpusched.core.events import AnyEvent, Event
 from gpusched.errors import GpuschedError, UsageError
+from gpusched.storage.files import open_own
 from gpusched.storage.reading import NOT_DECODED
 
 Line: TypeAlias = AnyEvent | AnyCommand
@@ -34,7 +35,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._fd = open_own(path, os.O_WRONLY | os.O_CREAT)
         except OSError as error:
             raise UsageError(f"{path}: cannot be written ({error.strerror}); choose another directory") from None
         self._size = _whole_length(path)

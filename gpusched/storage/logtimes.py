@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from gpusched.storage.files import open_own
 from gpusched.storage.reading import NOT_DECODED
 
 
@@ -18,7 +19,7 @@ def note(log: Path) -> None:
     """Writes down how long the log is now; nothing where there is none."""
     try:
         size = os.stat(log).st_size
-        fd = os.open(_beside(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        fd = open_own(_beside(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     except OSError:
         return  # A convenience: the metrics, written just before, say what has no room.
     try:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from gpusched.storage.files import open_own
 from gpusched.storage.reading import decode_lines
 from gpusched.storage.rundir import as_json, write_whole
 
@@ -35,7 +36,7 @@ def epochs_of(content: bytes) -> list[dict[str, Any]]:
 def append(path: Path, record: Mapping[str, Any]) -> None:
     """Adds a line. It is in the kernel's hands when this returns: killing the process loses nothing."""
     line = as_json(record) + b"\n"
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    fd = open_own(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
         done = 0
         while done < len(line):

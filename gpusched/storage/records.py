@@ -13,12 +13,15 @@ import msgspec
 from gpusched.core.outcome import End, Failure
 
 
-class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """A process, told apart from a later one that was given the same pid."""
+class Identity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A process, told apart from a later one that was given the same pid, and the run directory it works in."""
 
     pid: int
     start_ticks: int  #: field 22 of /proc/PID/stat: clock ticks since boot
     boot_id: str
+    host: str = ""  #: see storage.identity.host; empty: written by an earlier version
+    device: int = 0  #: of the run directory, with its inode: a copy of it is another one
+    inode: int = 0  #: 0: not known
 
 
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,7 +1,7 @@
 """The run directory: who owns which filename.
 
 runs/digits/
-  search.json  journal.jsonl  lock  control.sock  scheduler.log
+  search.json  journal.jsonl  lock  scheduler.json  control.sock  scheduler.log
   launcher/                    one folder of sockets and logs for the launchers
   trials/0007/
     trial.json  metrics.jsonl  log.txt  log.times  outcome.json  process.json
@@ -17,11 +17,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 
 from gpusched.errors import UsageError
+from gpusched.storage.files import make_folder
 from gpusched.storage.reading import Unreadable, read
 from gpusched.storage.records import SearchRecord
 from gpusched.trials import name_of
@@ -29,18 +30,28 @@ from gpusched.trials import name_of
 T = TypeVar("T")
 
 
-def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
+def write_whole(path: Path, content: bytes, *, durable: bool = True, mode: int = 0o644) -> None:
     """Puts content at path at once: a reader sees the old file or the new one, never a part.
 
     Durably, unless it is worth nothing after a power cut.
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(aside, "wb") as file:
+    with _anew(aside, mode) as file:
         file.write(content)
         file.flush()
         if durable:
             os.fsync(file.fileno())
     os.replace(aside, path)
+
+
+def _anew(path: Path, mode: int) -> BinaryIO:
+    """A new file, whatever stood there: a link in its place is not followed."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        return open(os.open(path, flags, mode), "wb")
+    except FileExistsError:  # Of a process that was killed, and had this pid.
+        os.unlink(path)
+        return open(os.open(path, flags, mode), "wb")
 
 
 def read_record(path: Path, kind: type[T]) -> T | None:
@@ -148,7 +159,11 @@ class RunDir:
         return record
 
     def exists(self) -> bool:
-        return self.search.exists()
+        return _is_run(self.path)
+
+    def make_trial(self, trial_id: int) -> TrialDir:
+        """The trial's folder, made where it is absent. Raises OSError where it cannot be, or is a link."""
+        return TrialDir(make_folder(self.path, self.trials.name, name_of(trial_id)))
 
     def move_aside(self) -> Path:
         """Renames the whole run to NAME-YYYYmmdd-HHMMSS (never deletes it) and returns its new path."""
@@ -204,7 +219,7 @@ def find_run(named: str | None, *, acting: bool = False) -> RunDir:
     """
     if named is not None:
         for path in (Path(named), Path("runs") / named):
-            if (path / "search.json").exists():
+            if _is_run(path):
                 return RunDir(path.resolve())
         raise UsageError(f"{named}: not a run directory (no search.json in it); `gpusched run SCRIPT` makes one")
     latest = _latest()
@@ -220,12 +235,22 @@ def find_run(named: str | None, *, acting: bool = False) -> RunDir:
     return latest
 
 
+def _is_run(path: Path) -> bool:
+    """Raises UsageError where nobody but its owner may know."""
+    try:
+        return (path / "search.json").exists()
+    except PermissionError:
+        raise UsageError(
+            f"{path}: is another user's and closed to you; its owner opens it to all with `chmod 755 {path}`"
+        ) from None
+
+
 def _latest() -> RunDir | None:
     try:
         path = Path(os.fsdecode(_latest_file().read_bytes()))
     except OSError:
         return None
-    return RunDir(path) if (path / "search.json").exists() else None
+    return RunDir(path) if _is_run(path) else None
 
 
 def _runs_below(folder: Path) -> Iterator[RunDir]:

@@ -43,9 +43,10 @@ def run_job(task: Task, spec: JobSpec, *, alive: Callable[[], None]) -> Outcome:
     `alive` is called once the framework's runtime has started, right before a loop of the user's own. Raises only
     where the outcome cannot be written.
     """
-    folder = RunDir(Path(spec.run)).trial(spec.trial)
     with StopRequest() as stop:
-        folder.path.mkdir(parents=True, exist_ok=True)
+        folder = RunDir(Path(spec.run)).make_trial(spec.trial)
+        # What is brought back is what this attempt notes, whatever came with the run directory.
+        file_of(folder.path, spec.attempt).unlink(missing_ok=True)
         job = Job(task, spec, stop, alive)
         outcome = job.run()
         job.left.write(file_of(folder.path, spec.attempt))

@@ -154,8 +154,10 @@ class BaseTuner(Hooks):
     @property
     def _has_run(self) -> bool:
         """Whether there is a run to read."""
+        from gpusched.storage.rundir import RunDir
+
         older = self.asked.overwrite and not self._searched and current() is None
-        return not older and (Path(self.project_dir) / "search.json").exists()
+        return not older and RunDir(Path(self.project_dir)).exists()
 
     def _meet_older(self) -> None:
         """Raises UsageError where the older run is another algorithm's; takes back its tuner's state."""

@@ -9,12 +9,13 @@ tried again. `gpusched run`, whose script ends with its search(), executes it in
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpusched.errors import UsageError
+from gpusched.storage.files import make_folder
+from gpusched.storage.rundir import write_whole
 from gpusched.trial.tuning.overriding import standard
 from gpusched.trial.tuning.trial import current
 
@@ -116,10 +117,8 @@ class Hooks:
         state = self.get_state()
         if state:
             path = self._state_file
-            path.parent.mkdir(parents=True, exist_ok=True)
-            aside = path.with_suffix(".new")
-            aside.write_text(json.dumps(state), encoding="utf-8")
-            os.replace(aside, path)
+            make_folder(path.parent)
+            write_whole(path, json.dumps(state).encode(), durable=False)
 
     def _restore(self) -> None:
         if self._state_file.exists():

@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from gpusched.errors import GpuschedError, UsageError
-from gpusched.storage.lock import holder
+from gpusched.storage.lock import away, holder, name_of
 from gpusched.storage.rundir import RunDir
+from gpusched.system.sockets import MOST_BYTES
 
 #: A scheduler answers between two events; longer than this it does not answer at all.
 ANSWER_SECONDS = 20.0
@@ -25,6 +26,9 @@ def order(run: RunDir, do: str, **details: Any) -> str:
 
     Raises UsageError where nobody works on it, or it says no; Unanswered where it says nothing.
     """
+    message = msgspec.json.encode({"do": do, **details}) + b"\n"
+    if len(message) > MOST_BYTES:
+        raise UsageError(f"{do}: too much for one order ({len(message)} bytes); give it in parts")
     try:
         folder = os.open(run.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
@@ -34,7 +38,7 @@ def order(run: RunDir, do: str, **details: Any) -> str:
             connection.settimeout(ANSWER_SECONDS)
             # A socket's address holds 107 bytes; a run directory's path may be longer.
             connection.connect(f"/proc/self/fd/{folder}/{run.control.name}")
-            connection.sendall(msgspec.json.encode({"do": do, **details}) + b"\n")
+            connection.sendall(message)
             with connection.makefile("rb") as replies:
                 reply = replies.readline()
     except PermissionError:
@@ -63,4 +67,6 @@ def _nobody(run: RunDir) -> str:
     pid = holder(run.lock)
     if pid is not None:
         return f"{run.path}: process {pid} works on it, but takes no orders yet; try again in a moment"
+    if (elsewhere := away(run.lock)) is not None:
+        return f"{run.path}: {name_of(elsewhere)} works on it, if anybody does: act on it there"
     return f"{run.path}: nobody works on it now; `gpusched status` shows its state, `gpusched run` carries on"

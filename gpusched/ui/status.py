@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from gpusched.core.search import Phase
+from gpusched.storage.lock import away, name_of
 from gpusched.ui import answers, words
 from gpusched.ui.draw import best, progress, rung_lines, slots
 from gpusched.ui.facts import Facts, Observer
@@ -37,6 +38,9 @@ def carry_on(run: Run) -> str:
 
 def state(facts: Facts, run: Run, pid: int | None) -> str:
     """What is going on, in words, with the way on."""
+    elsewhere = away(run.dir.lock) if pid is None else None
+    if elsewhere is not None:
+        return f"{name_of(elsewhere)} works on it, if anybody does: it cannot be seen from here"
     if pid is None and facts.phase is not Phase.CLOSED:
         return f"nobody works on it, its scheduler ended without a word: carry on with `{carry_on(run)}`"
     match facts.phase:
@@ -163,7 +167,7 @@ def answer(run: Run, pid: int | None) -> answers.Status:
     found, places = facts.best, run.search.places
     return answers.Status(
         run=str(facts.path),
-        state=_word(facts, pid),
+        state=_word(facts, alive=pid is not None or away(run.dir.lock) is not None),
         reason=facts.ending,
         exit_code=facts.code,
         pid=pid,
@@ -205,8 +209,8 @@ def _same(seen: Any, kind: type[T]) -> T:
     return kind(**{field.name: getattr(seen, field.name) for field in msgspec.structs.fields(kind)})
 
 
-def _word(facts: Facts, pid: int | None) -> Any:
-    if pid is None and facts.phase is not Phase.CLOSED:
+def _word(facts: Facts, *, alive: bool) -> Any:
+    if not alive and facts.phase is not Phase.CLOSED:
         return "abandoned"
     if facts.phase is not Phase.CLOSED:
         return facts.phase.value

@@ -8,7 +8,7 @@ import click
 
 from gpusched.cli.options import examples, run_argument
 from gpusched.errors import UsageError
-from gpusched.storage.rundir import RunDir
+from gpusched.storage.rundir import RunDir, write_whole
 
 
 @click.command("report", epilog=examples("gpusched report", "gpusched report runs/search -o search.html"))
@@ -25,7 +25,10 @@ def command(run: RunDir, output: Path | None) -> int:
     target = output or run.path / "report.html"
     text = report(Run.open(run.path), holder(run.lock))
     try:
-        target.write_text(text, encoding="utf-8")
+        if output is None:
+            write_whole(target, text.encode(), durable=False)
+        else:
+            target.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"--output {target}: cannot be written ({error.strerror})") from None
     click.echo(f"{target}")

@@ -8,7 +8,6 @@ import time
 import click
 
 from gpusched.cli.options import examples, run_argument
-from gpusched.errors import UsageError
 from gpusched.storage.rundir import RunDir
 
 
@@ -18,12 +17,12 @@ def command(run: RunDir) -> int:
     """Show a running search live again, until it ends; Ctrl-C leaves it running."""
     from gpusched.runtime.reader import Run
     from gpusched.storage.lock import holder
+    from gpusched.ui.order import require
     from gpusched.ui.watch.live import follow
     from gpusched.ui.watch.plain import follow_lines
     from gpusched.ui.watch.terminal import Output
 
-    if holder(run.lock) is None:
-        raise UsageError(f"{run.path}: nobody works on it now; `gpusched run` carries on, `gpusched status` shows it")
+    require(run)
     output = Output(sys.stdout)
     opened = Run.open(run.path)
     try:

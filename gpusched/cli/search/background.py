@@ -19,6 +19,7 @@ import click
 from gpusched.core.commands import AnyCommand
 from gpusched.core.events import AnyEvent
 from gpusched.core.search import Search
+from gpusched.storage.files import open_own
 from gpusched.storage.rundir import RunDir
 from gpusched.ui.watch.plain import PlainView
 from gpusched.ui.watch.terminal import Output
@@ -83,7 +84,7 @@ class BackgroundView:
 
     def started(self, run: RunDir) -> None:
         sys.stdout.flush()
-        log = os.open(run.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        log = open_own(run.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         _copy(sys.stdout.fileno(), log)
         os.dup2(log, 1)
         os.dup2(log, 2)

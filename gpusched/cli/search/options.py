@@ -44,6 +44,12 @@ _OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--run", metavar="RUN", help="The run directory, in place of directory/project_name."),
     click.option("--fresh", is_flag=True, default=None, help="Move an older run of that name aside and start anew."),
     click.option(
+        "--take-over",
+        is_flag=True,
+        default=None,
+        help="Carry on a run that was last worked on from another host, of which nothing runs any more.",
+    ),
+    click.option(
         "--narrow",
         is_flag=True,
         default=None,

@@ -169,8 +169,7 @@ class Agent:
         assert self._engine is not None
         job = msgspec.json.decode(spec, type=JobSpec)
         job = msgspec.structs.replace(job, run=str(self._run.path))
-        folder = self._run.trial(job.trial)
-        folder.path.mkdir(parents=True, exist_ok=True)
+        folder = self._run.make_trial(job.trial)
         if fetch and self._shared is not None:
             parcel = await asyncio.to_thread(pack, self._shared.trial(job.trial))
         if parcel is not None:

@@ -21,6 +21,7 @@ from gpusched.engines.conclusion import conclusion
 from gpusched.engines.ray.agent import Have, News
 from gpusched.engines.ray.cluster import Cluster, Node
 from gpusched.engines.ray.parcel import pack, unpack
+from gpusched.storage.files import open_own
 from gpusched.storage.records import JobSpec
 from gpusched.storage.rundir import RunDir, write_whole
 from gpusched.system.tasks import OnError, supervised, unexpected
@@ -165,10 +166,9 @@ class RayEngine:
             have.metrics, have.checkpoint = news.metrics_stamp, news.checkpoint_stamp
 
     def _write(self, news: News) -> None:
-        folder = self._run.trial(news.trial)
-        folder.path.mkdir(parents=True, exist_ok=True)
+        folder = self._run.make_trial(news.trial)
         if news.log:
-            fd = os.open(folder.log, os.O_WRONLY | os.O_CREAT, 0o644)
+            fd = open_own(folder.log, os.O_WRONLY | os.O_CREAT)
             try:
                 os.pwrite(fd, news.log, news.log_at)  # What is told twice is written twice to one place.
             finally:

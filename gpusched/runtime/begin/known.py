@@ -26,6 +26,7 @@ from gpusched.runtime.begin import resume
 from gpusched.runtime.begin.keras_tuner import Finished, Project, is_project, read_project
 from gpusched.runtime.reader import Run
 from gpusched.storage import metrics
+from gpusched.storage.files import make_folder
 from gpusched.storage.journal import Journal
 from gpusched.storage.records import Imported, Narrowed, Older, SearchRecord, TrialRecord
 from gpusched.storage.rundir import RunDir, as_json, remember, write_whole
@@ -135,13 +136,12 @@ class Known:
         journal.close()
 
     def _folder(self, run: RunDir, number: int, trial: Finished, launch: Launch) -> None:
-        folder = run.trial(number)
-        folder.path.mkdir(parents=True, exist_ok=True)
+        folder = run.make_trial(number)
         write_whole(folder.record, as_json(TrialRecord(trial=number, values=launch.values)), durable=False)
         scores = self._scores(trial)
         before: list[dict[str, Any]] = [{"epoch": epoch, self._objective.name: None} for epoch in range(1, len(scores))]
         metrics.write(folder.metrics, [*before, {"epoch": len(scores), **trial.metrics}])
-        folder.log.write_text(f"imported from {trial.folder}\n", encoding="utf-8")
+        write_whole(folder.log, f"imported from {trial.folder}\n".encode(), durable=False)
         if (weights := trial.weights) is not None:
             meta = {"objective": self._objective.name, "value": scores[-1], "execution": 0, "build": trial.build}
             put = {".weights.h5": lambda path: _link(weights, path)}
@@ -236,7 +236,7 @@ def import_project(path: Path, run: RunDir, objective: str | None = None) -> str
         imported=known.record,
     )
     try:
-        run.trials.mkdir(parents=True, exist_ok=True)
+        make_folder(run.path, run.trials.name)
         write_whole(run.search, as_json(record))
         known.write(run)
     except OSError as error:

@@ -16,6 +16,7 @@ import msgspec
 from gpusched.errors import UsageError
 from gpusched.hyperparameters import HyperParameters
 from gpusched.runtime.scheduler import versions
+from gpusched.storage.files import make_folder
 from gpusched.storage.records import Imported, Narrowed, SearchRecord
 from gpusched.storage.rundir import RunDir, as_json, write_whole
 from gpusched.trial.settings import Settings
@@ -60,7 +61,7 @@ def begin(
 ) -> None:
     """Writes search.json. Raises UsageError where the folder does not take it."""
     try:
-        run.trials.mkdir(parents=True, exist_ok=True)
+        make_folder(run.path, run.trials.name)
         write_whole(run.search, as_json(record_of(settings, space, narrowed, imported)))
     except OSError as error:
         raise UsageError(f"{run.path}: cannot be written ({error.strerror}); choose another --run") from None

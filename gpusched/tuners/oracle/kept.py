@@ -11,6 +11,8 @@ from typing import Any, Generic, Self, TypeVar, overload
 
 from gpusched.errors import UsageError
 from gpusched.hyperparameters import HyperParameter, HyperParameters
+from gpusched.storage.files import make_folder
+from gpusched.storage.rundir import write_whole
 from gpusched.trials import Trial
 
 _T = TypeVar("_T")
@@ -121,17 +123,13 @@ class Kept:
     def _project_dir(self) -> str:
         if self.project_name is None:
             raise Misuse(f"{type(self).__name__}: it has no folder yet; give it to a tuner")
-        folder = Path(self.directory) / self.project_name
-        folder.mkdir(parents=True, exist_ok=True)
-        return str(folder)
+        return str(make_folder(Path(self.directory) / self.project_name))
 
     def _get_oracle_fname(self) -> str:
         return str(Path(self._project_dir) / "oracle.json")
 
     def _get_trial_dir(self, trial_id: str) -> str:
-        folder = Path(self._project_dir) / f"trial_{trial_id}"
-        folder.mkdir(parents=True, exist_ok=True)
-        return str(folder)
+        return str(make_folder(Path(self._project_dir), f"trial_{trial_id}"))
 
     def _save_trial(self, trial: Trial) -> None:
         if self._keeps_files and self.project_name is not None:
@@ -140,7 +138,7 @@ class Kept:
     def save(self) -> None:
         """Writes its state into its folder, where it has one. What a tuner's search decides is in the run's journal."""
         if self._keeps_files and self.project_name is not None:
-            Path(self._get_oracle_fname()).write_text(json.dumps(self.get_state()), encoding="utf-8")
+            write_whole(Path(self._get_oracle_fname()), json.dumps(self.get_state()).encode(), durable=False)
 
     def reload(self) -> None:
         """Goes on from what is in its folder; trials that were under way are handed out again.
