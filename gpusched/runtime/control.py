@@ -27,7 +27,7 @@ from gpusched.core.trial import FINAL, LOST, TrialState
 from gpusched.errors import GpuschedError, UsageError
 from gpusched.oracles import CUSTOM
 from gpusched.storage.rundir import RunDir
-from gpusched.system.sockets import listen
+from gpusched.system.sockets import MOST_BYTES, listen
 
 if TYPE_CHECKING:
     from gpusched.runtime.scheduler import Scheduler
@@ -62,17 +62,26 @@ async def serve_control(run: RunDir, scheduler: Scheduler) -> AsyncIterator[None
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
-            while line := await reader.readline():
-                writer.write(msgspec.json.encode(answer(line, scheduler)) + b"\n")
+            while reply := await _reply(reader, scheduler):
+                writer.write(msgspec.json.encode(reply) + b"\n")
                 await writer.drain()
         writer.close()
 
-    server = await asyncio.start_unix_server(talk, sock=sock)
+    server = await asyncio.start_unix_server(talk, sock=sock, limit=MOST_BYTES)
     try:
         yield
     finally:
         server.close()
         run.control.unlink(missing_ok=True)
+
+
+async def _reply(reader: asyncio.StreamReader, scheduler: Scheduler) -> Answer | None:
+    """To the next order; None where no more come."""
+    try:
+        line = await reader.readline()
+    except ValueError:  # Longer than the stream's limit.
+        return Answer(ok=False, error=f"an order of more than {MOST_BYTES >> 20} MiB is none")
+    return answer(line, scheduler) if line else None
 
 
 def answer(line: bytes, scheduler: Scheduler) -> Answer:

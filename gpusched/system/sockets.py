@@ -8,6 +8,9 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+#: The longest message that people's orders may be: the ids of two million trials.
+MOST_BYTES = 16 << 20
+
 
 @contextlib.contextmanager
 def _address(path: Path) -> Iterator[str]:

@@ -107,3 +107,14 @@ def test_useless_checkpoints_go(lab: Any) -> None:
     """When a search is complete no trial can go on: no full state is left."""
     assert lab.finish()[0] == 0
     assert [trial for trial in lab.run.trial_ids() if lab.run.trial(trial).checkpoint.exists()] == []
+
+
+def test_an_order_may_name_many_trials(lab: Any, until: Callable[..., Any]) -> None:
+    """However long, it is read whole; past 16 MiB it is refused, and the search runs on."""
+    scheduler = two_trials(lab, until)
+    assert lab.ask("stop_trials", trials=list(range(50, 30_050)))["error"] == "trial 50: there is no such trial yet"
+    assert "more than 16 MiB" in lab.ask("stop_trials", trials=[0] * 9_000_000)["error"]
+    assert lab.ask("status")["ok"]
+    lab.let_go()
+    assert scheduler.wait(60) == 0
+    assert "Traceback" not in lab.said
