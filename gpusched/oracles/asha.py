@@ -161,6 +161,10 @@ class ASHA(Oracle):
             for r, rung in enumerate(rungs)
         ]
 
+    @property
+    def staged(self) -> bool:
+        return sum(map(len, self._rungs)) > 1
+
     def place(self, trial_id: int) -> Place:
         trial = self.trials.get(trial_id)
         return Place(0, self._table[self._bracket.get(trial_id, 0)][0], trial.rung if trial else 0, trial_id)

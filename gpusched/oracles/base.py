@@ -358,6 +358,11 @@ class Oracle(ABC):
     @abstractmethod
     def rungs(self) -> list[RungState]: ...
 
+    @property
+    @abstractmethod
+    def staged(self) -> bool:
+        """Whether there is more than one rung so far: what len(rungs()) > 1 says, without making them."""
+
     @abstractmethod
     def place(self, trial_id: int) -> Place: ...
 

@@ -312,7 +312,7 @@ def finished_trial(oracle: Oracle, trial_id: int) -> Best | None:
 
 def place_words(oracle: Oracle, trial_id: int) -> str:
     """`bracket 2 rung 1`; empty where the algorithm has one rung only."""
-    if not hasattr(oracle, "place") or len(oracle.rungs()) < 2:
+    if not oracle.staged:
         return ""
     place = oracle.place(trial_id)
     words = f"bracket {place.bracket} rung {place.rung}"

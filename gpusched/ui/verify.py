@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -46,9 +47,13 @@ def verify(run: Run) -> Verdict:
     """Checks all there is."""
     verdict = Verdict()
     _decisions(run, verdict)
+    ends: dict[int, list[JobEnded]] = {}
+    for event in run.events:
+        if isinstance(event, JobEnded):
+            ends.setdefault(event.trial, []).append(event)
     for trial in sorted(run.search.trials):
         verdict.trials += 1
-        verdict.complaints += _files(run, trial)
+        verdict.complaints += _files(run, trial, ends.get(trial, []))
     verdict.complaints += [
         f"{run.dir.trial(trial).path}: the journal knows of no trial {trial}"
         for trial in run.dir.trial_ids()
@@ -95,7 +100,7 @@ def _words(command: Any) -> str:
     return f"{type(command).__name__.lower()}({fields})"
 
 
-def _files(run: Run, trial_id: int) -> Iterator[str]:
+def _files(run: Run, trial_id: int, ends: list[JobEnded]) -> Iterator[str]:
     folder, trial = run.dir.trial(trial_id), run.search.trials[trial_id]
     try:
         record = read_record(folder.record, TrialRecord)
@@ -122,19 +127,16 @@ def _files(run: Run, trial_id: int) -> Iterator[str]:
     if trial.state is not TrialState.RUNNING and lines and max(line["epoch"] for line in lines) < trial.epochs:
         yield f"{folder.metrics}: ends before epoch {trial.epochs}, which the journal has"
     if not any("execution" in line for line in lines):
-        yield from _scores(run, trial_id, {line["epoch"]: line for line in lines})
+        yield from _scores(folder.metrics, ends, {line["epoch"]: line for line in lines})
 
 
-def _scores(run: Run, trial_id: int, lines: dict[int, dict[str, Any]]) -> Iterator[str]:
+def _scores(path: Path, ends: list[JobEnded], lines: dict[int, dict[str, Any]]) -> Iterator[str]:
     """What was told to the algorithm against what the trial wrote."""
-    for event in run.events:
-        if not isinstance(event, JobEnded) or event.trial != trial_id:
-            continue
+    for event in ends:
         for name, scores in event.scores.items():
             for epoch, score in enumerate(scores, event.epochs - len(scores) + 1):
                 written = lines.get(epoch, {}).get(name)
                 if epoch in lines and written != score:
-                    path = run.dir.trial(trial_id).metrics
                     yield f"{path}: {name} at epoch {epoch} is {written}, the journal has {score}"
                     return
 

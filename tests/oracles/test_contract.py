@@ -89,6 +89,7 @@ class TestContract:
         assert one == two
         assert second.known == {}
         assert first.rungs() == second.rungs()
+        assert first.staged == (len(first.rungs()) > 1)
         assert first.rank() == second.rank()
 
     @given(shuffle=shuffles)
