@@ -76,7 +76,6 @@ class Run:
         self.search = Search(build_oracle(self.record), msgspec.convert(self.record.policy, Policy))
         self.events: list[AnyEvent] = []  #: all so far
         self.launches: list[tuple[float, Launch]] = []  #: every decision to start something, with its time
-        self.expected: list[AnyCommand] = []  #: what the replay decided, to be held against the journal
         self._reader = JournalReader(rundir.journal)
         self.update()
 
@@ -103,7 +102,7 @@ class Run:
     def _replay(self, lines: list[Line]) -> Iterator[AnyEvent]:
         for line in lines:
             if isinstance(line, Event):
-                self.expected += self.search.handle(line)
+                self.search.handle(line)
                 self.events.append(line)
                 yield line
             elif isinstance(line, Launch):

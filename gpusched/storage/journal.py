@@ -6,8 +6,9 @@ before the last is an error, since what follows it cannot be trusted.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -105,17 +106,25 @@ class JournalReader:
         end = content.rfind(b"\n") + 1
         self.torn = end < len(content)
         self._offset += end
-        lines: list[Line] = []
-        for raw in content[:end].splitlines():
+        with contextlib.suppress(*NOT_DECODED):
+            lines = _decoder.decode_lines(content[:end])
+            # It passes over empty lines, which are damage.
+            if len(lines) == content.count(b"\n"):
+                self._line += len(lines)
+                return lines
+        return list(self._one_by_one(content[:end]))
+
+    def _one_by_one(self, content: bytes) -> Iterator[Line]:
+        """The slow way, which knows the line that is broken."""
+        for raw in content.splitlines():
             self._line += 1
             try:
-                lines.append(_decoder.decode(raw))
+                yield _decoder.decode(raw)
             except NOT_DECODED as error:
                 raise UsageError(
                     f"{self.path}: line {self._line} is not readable ({error}); "
                     "restore the file, or start anew with --fresh"
                 ) from None
-        return lines
 
 
 def split(lines: Iterable[Line]) -> tuple[list[AnyEvent], list[AnyCommand]]:

@@ -61,9 +61,10 @@ def test_a_broken_line_before_the_last_is_an_error(tmp_path: Path) -> None:
     """What follows a broken line cannot be trusted; the message names file and line."""
     path = written(tmp_path / "journal")
     lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(lines[0] + b"{half\n" + b"".join(lines[2:]))
-    with pytest.raises(UsageError, match=r"journal: line 2 is not readable"):
-        JournalReader(path).read()
+    for damage in (b"{half\n", b"\n", b"null\n"):
+        path.write_bytes(lines[0] + damage + b"".join(lines[2:]))
+        with pytest.raises(UsageError, match=r"journal: line 2 is not readable"):
+            JournalReader(path).read()
 
 
 def test_a_reader_follows_a_writer(tmp_path: Path) -> None:
