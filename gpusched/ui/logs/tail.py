@@ -16,6 +16,8 @@ from aiofiles.threadpool.binary import AsyncBufferedReader
 from gpusched.ui.logs.screen import Lines
 
 BLOCK = 1 << 18
+#: Less than this is read at once: handing it to a thread takes longer, and there are searches of 10,000 logs.
+_AT_ONCE = 1 << 16
 
 
 @contextmanager
@@ -88,6 +90,10 @@ class LogFile:
         if size == self.offset:
             return
         try:
+            if size - self.offset <= _AT_ONCE:
+                if lines := self._lines.feed(self._read_to(size)):
+                    yield lines
+                return
             with reading(self.path) as file:
                 await file.seek(self.offset)
                 while self.offset < size:
@@ -99,6 +105,13 @@ class LogFile:
                         yield lines
         except FileNotFoundError:
             return
+
+    def _read_to(self, size: int) -> bytes:
+        with open(self.path, "rb") as file:
+            file.seek(self.offset)
+            content = file.read(size - self.offset)
+        self.offset += len(content)
+        return content
 
     def end(self) -> list[str]:
         """The last line, if it never got its end."""

@@ -55,6 +55,14 @@ def test_a_diverged_trial_does_not_decide() -> None:
     assert importance(values, scores)["x"] == pytest.approx(1.0, abs=0.2)
 
 
+def test_many_trials_are_sampled() -> None:
+    """Of more trials than the forest needs, evenly spread ones say the same."""
+    draw = random.Random(0)
+    values = [{"lr": draw.random(), "noise": draw.random()} for _ in range(3000)]
+    found = importance(values, [each["lr"] ** 2 for each in values])
+    assert found == {"lr": pytest.approx(1.0, abs=0.05), "noise": pytest.approx(0.0, abs=0.05)}
+
+
 def test_too_little_says_nothing() -> None:
     """Few trials, or one value: None, not a made-up number."""
     assert importance([{"x": i} for i in range(5)], [1.0, 2.0, 3.0, 4.0, 5.0]) == {"x": None}
