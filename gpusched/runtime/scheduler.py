@@ -295,12 +295,20 @@ class Scheduler:
             slot=slot.index if slot else 0,
             env=slot.env if slot else {},
             cores=slot.cores if slot else (),
+            other_slots=self._beside(slot) if slot and shared else {},
             memory_limit_bytes=slot.memory_limit_bytes if slot and shared else None,
             gpu_bytes=slot.total_bytes if slot else None,
             share=slot.share if slot and shared else 1,
             checkpoint_every=self._checkpoint_every,
             space=self.run.space_config(),
         )
+
+    def _beside(self, slot: Slot) -> dict[int, tuple[int, ...]]:
+        """The cores of the CPU's other slots, for a trial that can use those which are free."""
+        if slot.devices != ("cpu",):
+            return {}
+        beside = [each for each in self.slots.values() if (each.node, each.devices) == (slot.node, slot.devices)]
+        return {each.index: each.cores for each in beside if each is not slot}
 
 
 def _event(taken: AnyEvent | GpuschedError) -> AnyEvent:

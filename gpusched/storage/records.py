@@ -37,6 +37,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     slot: int = 0
     env: dict[str, str] = {}
     cores: tuple[int, ...] = ()  #: empty: not pinned
+    other_slots: dict[int, tuple[int, ...]] = {}  #: of this machine's CPU, by index: their cores
     memory_limit_bytes: int | None = None  #: GPU memory this trial may take where several share one
     gpu_bytes: int | None = None  #: memory of the smallest of its GPUs
     share: int = 1  #: trials at once on this GPU

@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 _found: list[Any] | None = None
+_resting = 0
 
 
 def find() -> None:
@@ -27,12 +28,20 @@ def forget() -> None:
     _found = None
 
 
+def resting() -> int:
+    """Threads of BLAS that were limited away: they are there and have nothing to do."""
+    return _resting
+
+
 def limit(most: int) -> None:
     """Gives no pool more threads than `most`. A smaller number is somebody's wish and stays."""
+    global _resting
     if _found is None:
         find()
     for pool in _found or ():
         if (pool.num_threads or 1) > most:
+            if pool.user_api == "blas":
+                _resting += pool.num_threads - most
             pool.set_num_threads(most)
     torch = sys.modules.get("torch")
     with contextlib.suppress(AttributeError):  # It is being imported.

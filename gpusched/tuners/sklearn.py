@@ -6,9 +6,14 @@ import inspect
 import math
 import pickle
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from gpusched.launcher.standby.forkable import unforkable
+from gpusched.trial.tuning.folds import at_once
 from gpusched.tuners.base import BaseTuner
 
 #: In the trial's folder.
@@ -18,8 +23,10 @@ _FILE = "model.pickle"
 class SklearnTuner(BaseTuner):
     """Trains each trial once for every fold of a cross-validation; a metric of the trial is the mean over its folds.
 
-    Trials run at once in processes of their own, the folds of one trial one after the other. The model of the last
-    fold is pickled into the trial's folder: get_best_models runs the code that unpickling runs.
+    Trials run at once in processes of their own. Where a CPU's slots are free, since fewer trials are left than slots,
+    the folds of one trial are trained there at once, each in a fork: what fit changes elsewhere than in the model is
+    not seen by the other folds. The model of the last fold is pickled into the trial's folder: get_best_models runs
+    the code that unpickling runs.
 
     Args:
         oracle: what decides the values; its objective is Objective("score", "max").
@@ -63,16 +70,28 @@ class SklearnTuner(BaseTuner):
 
     def run_trial(self, trial: Any, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> dict[str, float]:
         """Trains and scores a model for every fold, in the trial's process."""
-        values: dict[str, list[float]] = {}
         grouped = {} if groups is None else {"groups": groups}
-        model = None
-        for train, test in self.cv.split(X, y, **grouped):
-            assert self.hypermodel is not None
-            model = self.hypermodel.build(trial.hyperparameters)
+        folds = list(self.cv.split(X, y, **grouped))
+        assert self.hypermodel is not None
+        # Built here, so that the hyperparameters which only a build asks for are known to this process.
+        models = [self.hypermodel.build(trial.hyperparameters) for _ in folds]
+        seeds = np.random.randint(2**32, size=len(folds), dtype=np.uint32)  # The same, wherever a fold is trained.
+
+        def one(fold: int) -> tuple[list[tuple[str, float]], Any]:
+            np.random.seed(seeds[fold])
+            model, (train, test) = models[fold], folds[fold]
             model.fit(rows(X, train), rows(y, train), **_weights(model.fit, sample_weight, train))
-            for name, value in self._judge(model, rows(X, test), rows(y, test), sample_weight, test):
+            found = self._judge(model, rows(X, test), rows(y, test), sample_weight, test)
+            return found, model if fold == len(folds) - 1 else None
+
+        parts = [partial(one, fold) for fold in range(len(folds))]
+        with trial.slots as slots:
+            done = at_once(parts, slots) if slots.others and not unforkable() else [part() for part in parts]
+        values: dict[str, list[float]] = {}
+        for found, _ in done:
+            for name, value in found:
                 values.setdefault(name, []).append(float(value))
-        self.save_model(trial.trial_id, model)
+        self.save_model(trial.trial_id, done[-1][1])
         return {name: math.fsum(each) / len(each) for name, each in values.items()}
 
     def _judge(self, model: Any, x: Any, y: Any, sample_weight: Any, test: Any) -> list[tuple[str, float]]:

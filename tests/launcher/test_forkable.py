@@ -8,7 +8,7 @@ import sys
 import pytest
 
 HEAD = """
-import sys, threading
+import os, sys, threading
 from gpusched.launcher.standby.forkable import unforkable
 
 def served(module):
@@ -47,6 +47,25 @@ def test_openmp_that_has_computed_is_a_hindrance() -> None:
     code = "import os\nos.environ['OMP_NUM_THREADS'] = '2'\nimport numpy as np\nfrom sklearn.cluster import KMeans\n"
     assert judged(code) == "None"
     assert judged(code + "KMeans(2, n_init=1).fit(np.random.rand(3000, 2))") == "it computed with OpenMP's threads"
+
+
+def test_threads_of_blas_that_were_limited_away_are_no_hindrance() -> None:
+    """They are there and rest: in a trial that is held to fewer cores than its launcher, too."""
+    assert (
+        judged("""
+from sklearn.cluster import KMeans
+from gpusched.system import threads
+read, write = os.pipe()
+if pid := os.fork():
+    os.waitpid(pid, 0)
+    print(os.read(read, 1000).decode())
+    sys.exit()
+threads.limit(1)
+os.write(write, str(unforkable()).encode())
+os._exit(0)
+""")
+        == "None"
+    )
 
 
 def test_a_started_runtime_is_a_hindrance() -> None:

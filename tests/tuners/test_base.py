@@ -78,6 +78,34 @@ def test_a_search_of_scikit_learn_s_models(loop: Callable[..., Any]) -> None:
     """) == [[True, 0, ["accuracy_score", "score"]], True, ["alpha"]]
 
 
+def test_folds_are_trained_at_once_where_slots_are_free(loop: Callable[..., Any]) -> None:
+    """One trial on two slots: a fold waits for another that begins. The scores are those of one slot."""
+    assert loop("""
+        import os, pathlib, time
+        import numpy as np
+
+        class Meets:
+            def __init__(self, noise, folder): self.noise, self.folder = noise, pathlib.Path(folder)
+            def fit(self, x, y):
+                (self.folder / str(os.getpid())).touch()
+                while self.folder.name == "2" and len(list(self.folder.iterdir())) < 2: time.sleep(0.002)
+                self.drawn = np.random.random() * self.noise
+            def score(self, x, y): return self.drawn + x.mean()
+
+        told = []
+        for slots in (2, 1):
+            folder = pathlib.Path(f"met/{slots}")
+            folder.mkdir(parents=True)
+            tuner = gs.SklearnTuner("random", lambda hp: Meets(hp.Float("noise", 0.1, 1), folder.resolve()),
+                                    objective="score:max", max_trials=1, seed=1, project_name=folder.name,
+                                    cpu_slots=slots)
+            tuner.search(np.arange(20.0), np.arange(20))
+            processes = len(list(folder.iterdir()))
+            told.append([tuner.get_best_trials()[0].score, tuner.get_best_models()[0].drawn, processes])
+        print(json.dumps([told[0][:2] == told[1][:2], told[0][2] >= 2, told[1][2]]))
+    """) == [True, True, 1]
+
+
 def test_data_without_rows_fails_the_trials(loop: Callable[..., Any]) -> None:
     """A list cannot be cut into folds, and the error says what can."""
     assert (

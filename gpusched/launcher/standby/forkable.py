@@ -9,6 +9,8 @@ import os
 import sys
 import threading
 
+from gpusched.system import threads
+
 #: Modules whose threads do nothing that a fork would wait for: they show, serve and record.
 _HARMLESS = (
     *("gpusched", "tqdm", "ipykernel", "IPython", "debugpy", "pydevd"),
@@ -65,13 +67,15 @@ def _pool() -> str | None:
         return None
     from threadpoolctl import threadpool_info
 
-    blas = sum(each["num_threads"] - 1 for each in threadpool_info() if each["user_api"] == "blas")
+    blas = threads.resting()
+    blas += sum(each["num_threads"] - 1 for each in threadpool_info() if each["user_api"] == "blas")
     return "it computed with OpenMP's threads" if len(_nameless()) > blas else None
 
 
 def _nameless() -> list[str]:
     """Native threads that bear the process's own name, as all do that do not give themselves another."""
     known = {str(thread.native_id) for thread in threading.enumerate()}
+    known.add(str(threading.get_native_id()))  # In a fork, threading still has the parent's number for this one.
     own = _name(str(os.getpid()))
     return [task for task in os.listdir("/proc/self/task") if task not in known and _name(task) == own]
 

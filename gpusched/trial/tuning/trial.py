@@ -12,6 +12,7 @@ from gpusched.hyperparameters import HyperParameters
 from gpusched.objective import Objective
 from gpusched.storage.rundir import RunDir
 from gpusched.trial.record import number
+from gpusched.trial.tuning.folds import Slots
 from gpusched.trials import Trial, name_of
 
 if TYPE_CHECKING:
@@ -81,12 +82,14 @@ class TunerTrial(AnyTrial):
 
     Attributes:
         start_epoch, stop_epoch: the epochs of this job.
+        slots: where parts of the trial may be trained beside it.
         updates: what oracle.update_trial was told of it, by step.
     """
 
     def __init__(self, job: Job) -> None:
         super().__init__(job.spec.trial, Path(job.spec.run), job.space.hp, job.task.asked.objectives)
         self._job = job
+        self.slots = Slots(self.run, job.spec.slot, job.spec.other_slots)
         self.fitted = False
         self.start_epoch, self.stop_epoch = job.spec.start_epoch, job.spec.stop_epoch
         self.updates: dict[int, list[dict[str, Any]]] = {}
