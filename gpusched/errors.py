@@ -40,6 +40,42 @@ class FatalRuntimeError(FatalError, RuntimeError):
     """A FatalError that is a RuntimeError as well."""
 
 
+def plain(text: str) -> str:
+    """The text as any file takes it: what UTF-8 has no form for is spelled out."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def shown(value: object) -> str:
+    """A value of the user's own as Python writes it. Raises nothing."""
+    try:
+        return plain(repr(value))
+    except Exception:
+        return type(value).__name__
+
+
+def name_of_class(error: BaseException) -> str:
+    """Its class's name."""
+    return plain(type(error).__name__)
+
+
+def words_of(error: BaseException) -> str:
+    """What it says, in one line. Raises nothing, whatever the class of the user's own does when it is asked."""
+    try:
+        return plain(" ".join(str(error).split()))
+    except Exception:
+        return ""
+
+
+def traceback_of(error: BaseException) -> str:
+    """Its traceback. Raises nothing either."""
+    import traceback
+
+    try:
+        return plain("".join(traceback.format_exception(error)))
+    except Exception:
+        return f"{name_of_class(error)}\n"
+
+
 def fails_one_trial(error: BaseException) -> bool:
     """Whether it says of itself that its trial has failed and is not to be tried again.
 

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 import msgspec
 
 from gpusched.core.outcome import End, Failure, Usage
-from gpusched.errors import GpuschedError
+from gpusched.errors import GpuschedError, name_of_class, traceback_of, words_of
 from gpusched.launcher import pins
 from gpusched.launcher.protocol import Load, encode
 from gpusched.launcher.source import Ahead, GoOn, UserCode, blame, take
@@ -29,7 +28,7 @@ from gpusched.storage.records import JobSpec, Outcome
 from gpusched.storage.rundir import RunDir, TrialDir, as_json, write_whole
 from gpusched.system import threads
 from gpusched.system.kernel import adopt_orphans, die_with, end_children, outlive_parent
-from gpusched.trial.quiet import flush
+from gpusched.trial.quiet import flush, say, show
 
 if TYPE_CHECKING:
     from gpusched.trial.task import Task
@@ -148,11 +147,11 @@ def fork(work: Callable[[JobSpec, Callable[[], None]], int], inherited: Iterable
         code = work(spec, lambda: _sign(life_write))
     except GoOn:
         raise
-    except OSError:
+    except OSError as error:
         code = NO_ROOM
-        _print_exception()
-    except BaseException:
-        _print_exception()
+        show(error)
+    except BaseException as error:
+        show(error)
     return leave(code)
 
 
@@ -234,7 +233,7 @@ def train(task: Task | None, code: UserCode, spec: JobSpec, alive: Callable[[], 
         try:
             task = take(code)
         except Exception as error:
-            _print_exception()
+            show(error)
             _failed(spec, error)
             return 1
     return _run(task, spec, alive)
@@ -244,30 +243,22 @@ def _run(task: Task, spec: JobSpec, alive: Callable[[], None]) -> int:
     from gpusched.trial.job import run_job
 
     if said := pins.again():
-        print(f"gpusched: {said}", file=sys.stderr)
+        say(f"gpusched: {said}\n")
     if spec.cores:
         threads.limit(len(spec.cores))
     try:
         run_job(task, spec, alive=alive)
-    except OSError:
+    except OSError as error:
         # What user code raises becomes an outcome: this is an outcome that cannot be written.
-        _print_exception()
+        show(error)
         return NO_ROOM
     return 0
 
 
-def _print_exception() -> None:
-    with contextlib.suppress(OSError):  # The log may be what has no room.
-        traceback.print_exc()
-
-
 def _failed(spec: JobSpec, error: BaseException) -> None:
-    message = str(error) if isinstance(error, GpuschedError) else blame("loading the script", error)
-    failure = Failure(
-        kind=type(error.__cause__ or error).__name__,
-        message=message,
-        traceback="".join(traceback.format_exception(error)),
-    )
+    message = words_of(error) if isinstance(error, GpuschedError) else blame("loading the script", error)
+    kind = name_of_class(error.__cause__ or error)
+    failure = Failure(kind=kind, message=message, traceback=traceback_of(error))
     outcome = Outcome(
         trial=spec.trial,
         attempt=spec.attempt,

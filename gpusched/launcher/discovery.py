@@ -8,17 +8,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gpusched.errors import GpuschedError, fatal_classes
+from gpusched.errors import GpuschedError, fatal_classes, words_of
 from gpusched.launcher import pins
 from gpusched.launcher.protocol import Found, Load, Refused, Reply, decode_request, encode
 from gpusched.launcher.source import Ahead, GoOn, UserCode, blame, details, load_task, take
 from gpusched.system.kernel import adopt_orphans, die_with
-from gpusched.trial.quiet import flush, quiet_unless_it_fails
+from gpusched.system.owner import Owner
+from gpusched.trial.quiet import flush, quiet_unless_it_fails, show
 
 if TYPE_CHECKING:
     from gpusched.trial.task import Task
@@ -76,8 +76,8 @@ def by_fork(task: Task | None, code: UserCode, inherited: Iterable[int]) -> Disc
         flush()
     except GoOn:
         raise
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
+        show(error)
     os._exit(0)
 
 
@@ -103,18 +103,22 @@ def find(load: Callable[[], Task]) -> Reply:
     """The space, or why there is none."""
     from gpusched.trial.task import discover
 
+    owner = Owner()
     try:
         with quiet_unless_it_fails():
             task = load()
             pins.again()
-            return Found(space=discover(task).get_config())
+            found: Reply = Found(space=discover(task).get_config())
     except BaseException as error:
-        return _refusal("finding the hyperparameters", error)
+        found = _refusal("finding the hyperparameters", error)
+    if not owner.here:  # User code has forked, and the fork has come here too.
+        os._exit(0)
+    return found
 
 
 def _refusal(doing: str, error: BaseException) -> Refused:
     classes = fatal_classes(error)
-    message = str(error) if classes or isinstance(error, GpuschedError) else blame(doing, error)
+    message = words_of(error) if classes or isinstance(error, GpuschedError) else blame(doing, error)
     return Refused(message=message, details=details(error), classes=classes)
 
 

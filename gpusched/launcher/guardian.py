@@ -11,14 +11,13 @@ import select
 import signal
 import socket
 import time
-import traceback
 from collections.abc import Callable
 
 import msgspec
 
 from gpusched.launcher.source import GoOn
 from gpusched.system.kernel import adopt_orphans, die_with, end_children, own_children
-from gpusched.trial.quiet import flush
+from gpusched.trial.quiet import flush, show
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,8 +62,8 @@ def in_fork(sock: socket.socket, work: Callable[[int], None]) -> tuple[int, Verd
             code = 0
         except GoOn:
             raise
-        except BaseException:
-            traceback.print_exc()
+        except BaseException as error:
+            show(error)
         flush()
         os._exit(code)
     os.close(write)

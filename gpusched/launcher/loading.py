@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gpusched.errors import GpuschedError
+from gpusched.errors import GpuschedError, words_of
 from gpusched.launcher import guardian, pins
 from gpusched.launcher.guardian import SchedulerGone, Verdict, say
 from gpusched.launcher.protocol import Load, Loaded, Refused, decode_request, encode
@@ -133,7 +133,7 @@ def _load(sock: socket.socket, source: Load, code: UserCode, verdict: int) -> No
         raise
     except BaseException as error:
         standby.gone_wrong(error)
-        text = str(error) if isinstance(error, GpuschedError) else blame(doing, error)
+        text = words_of(error) if isinstance(error, GpuschedError) else blame(doing, error)
         refused = Refused(message=text, details=details(error))
         say(verdict, Verdict(serve=True))
         _refuse(sock, refused)

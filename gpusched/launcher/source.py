@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from gpusched.errors import GpuschedError
+from gpusched.errors import GpuschedError, name_of_class, plain, traceback_of, words_of
 from gpusched.launcher.protocol import Load
 from gpusched.trial.quiet import quiet_unless_it_fails
 
@@ -90,18 +90,16 @@ def blame(what: str, error: BaseException) -> str:
     # The innermost line of what is not installed: that is what its author can mend.
     theirs = [frame for frame in frames if "site-packages" not in frame.filename] or frames
     where = f" ({theirs[-1].filename}:{theirs[-1].lineno})" if theirs else ""
-    said = " ".join(str(error).split())
-    return f"{what}: {type(error).__name__}{f': {said}' if said else ''}{where}"
+    said = words_of(error)
+    return plain(f"{what}: {name_of_class(error)}{f': {said}' if said else ''}{where}")
 
 
 def details(error: BaseException) -> str:
     """The traceback of what user code raised; empty where the line that is told says it all."""
-    import traceback
-
     raised = error.__cause__ if isinstance(error, GpuschedError) else error
     if raised is None or isinstance(raised, GpuschedError | SyntaxError | OSError | SystemExit):
         return ""
-    return "".join(traceback.format_exception(raised))
+    return traceback_of(raised)
 
 
 def import_framework() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import traceback
 from pathlib import Path
 
 import msgspec
@@ -18,7 +17,7 @@ from gpusched.launcher.children import NO_ROOM, enter, own_streams, train
 from gpusched.launcher.protocol import Load
 from gpusched.launcher.source import Written
 from gpusched.storage.records import JobSpec
-from gpusched.trial.quiet import flush
+from gpusched.trial.quiet import flush, show
 
 
 def main() -> int:
@@ -28,8 +27,8 @@ def main() -> int:
     spec = msgspec.json.decode(second, type=JobSpec)
     try:
         enter(spec, int(sys.argv[3]))
-    except OSError:
-        traceback.print_exc()
+    except OSError as error:
+        show(error)
         return NO_ROOM
     with contextlib.suppress(OSError):  # The launcher may be gone; the trial goes on.
         os.write(life, b"1")

@@ -17,6 +17,7 @@ import msgspec
 
 from gpusched.storage.reading import NOT_DECODED
 from gpusched.storage.rundir import as_json, write_whole
+from gpusched.system.owner import Owner
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -37,6 +38,7 @@ class States:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._owner = Owner()
         self.damage: str | None = None
         self._entries: dict[str, Entry] = {}
         self._load()
@@ -90,8 +92,10 @@ class States:
         """Puts a state in the place of the execution's old one.
 
         `writers` say by suffix how each file is written. Whenever this is cut short, the old state stands; where it
-        is not `durable`, losing power may cost both, until `sync` is called.
+        is not `durable`, losing power may cost both, until `sync` is called. Raises RuntimeError in a process that the
+        trial has forked.
         """
+        self._owner.demand("save_checkpoint")
         self.folder.mkdir(parents=True, exist_ok=True)
         files: dict[str, int] = {}
         before = self._entries.get(str(execution))

@@ -7,22 +7,22 @@ set before this is called; who starts the process, and what is decided about its
 from __future__ import annotations
 
 import errno
+import os
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from gpusched.core.outcome import End, Failure
-from gpusched.errors import fails_one_trial, fatal_classes
+from gpusched.errors import fails_one_trial, fatal_classes, name_of_class, plain, shown, traceback_of, words_of
 from gpusched.storage.records import JobSpec, Outcome
 from gpusched.storage.rundir import RunDir, as_json, write_whole
 from gpusched.trial.checkpoint import States
 from gpusched.trial.fitting import framework
 from gpusched.trial.fitting.results import metrics_of
 from gpusched.trial.function import Trial
-from gpusched.trial.quiet import flush
+from gpusched.trial.quiet import flush, say, show
 from gpusched.trial.record import Ending, Enough, Record, Stopped, StopRequest
 from gpusched.trial.space import TrialSpace
 from gpusched.trial.task import Task
@@ -49,6 +49,9 @@ def run_job(task: Task, spec: JobSpec, *, alive: Callable[[], None]) -> Outcome:
         file_of(folder.path, spec.attempt).unlink(missing_ok=True)
         job = Job(task, spec, stop, alive)
         outcome = job.run()
+        if not job.record.owner.here:  # User code has forked, and the fork has come here too.
+            flush()
+            os._exit(0 if outcome.end is End.COMPLETED else 1)
         job.left.write(file_of(folder.path, spec.attempt))
         flush()
         # The journal makes it last. Where a power cut comes before, the job ends again from its checkpoint.
@@ -87,18 +90,18 @@ class Job:
         except Stopped:
             return self._outcome(End.INTERRUPTED)
         except Ending as ending:
-            print(f"gpusched: {ending.failure.message}", file=sys.stderr)
+            say(f"gpusched: {ending.failure.message}\n")
             return self._outcome(ending.end, ending.failure, retry=ending.retry)
         except BaseException as error:
             error.__traceback__ = _from_user_code(error.__traceback__)
-            traceback.print_exception(error)
+            show(error)
             return self._failed(error)
         return self._outcome(End.COMPLETED)
 
     def _failed(self, error: BaseException) -> Outcome:
         classes = fatal_classes(error)
-        end, retry, kind = End.FAILED, True, type(error).__name__
-        message = " ".join(str(error).split()) or kind
+        end, retry, kind = End.FAILED, True, name_of_class(error)
+        message = words_of(error) or kind
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             end = End.FATAL
             message = f"{error.strerror} ({error.filename or self.spec.run}): make room and run the search again"
@@ -109,10 +112,9 @@ class Job:
         elif (fault := framework.fault_kind(error)) is not None:
             kind = fault
         elif isinstance(error, SystemExit):
-            message = f"sys.exit({error.code!r}) in the trial"
-        text = "".join(traceback.format_exception(error))
-        kept = text.splitlines()[-_TRACEBACK_LINES:]
-        failure = Failure(kind=kind, message=message[:2000], traceback="\n".join(kept), classes=classes)
+            message = f"sys.exit({shown(error.code)}) in the trial"
+        kept = traceback_of(error).splitlines()[-_TRACEBACK_LINES:]
+        failure = Failure(kind=kind, message=plain(message[:2000]), traceback="\n".join(kept), classes=classes)
         return self._outcome(end, failure, retry=retry)
 
     def _outcome(self, end: End, failure: Failure | None = None, *, retry: bool = True) -> Outcome:

@@ -1,4 +1,7 @@
-"""The standard streams: written out, and kept free of what libraries print about themselves while they load."""
+"""The standard streams: written out, and kept free of what libraries print about themselves while they load.
+
+User code may have put anything in the place of Python's: what gpusched has to say goes to the descriptor.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,28 @@ import os
 import sys
 from collections.abc import Iterator
 
+from gpusched.errors import plain, traceback_of
+
 
 def flush() -> None:
-    """User code may have put anything in the place of the standard streams."""
+    """Writes out what Python's streams hold back, as far as they are streams."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
+
+
+def say(text: str) -> None:
+    """Writes to standard error. Raises nothing: a log that takes no more is not the trial's end."""
+    flush()
+    line = plain(text).encode()
+    with contextlib.suppress(OSError):
+        while line:
+            line = line[os.write(2, line) :]
+
+
+def show(error: BaseException) -> None:
+    """Writes its traceback there."""
+    say(traceback_of(error))
 
 
 @contextlib.contextmanager

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 import numbers
+import os
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -24,6 +26,7 @@ from gpusched.storage import metrics as file
 from gpusched.storage.metrics import read_metrics
 from gpusched.storage.records import JobSpec
 from gpusched.storage.rundir import RunDir
+from gpusched.system.owner import Owner
 
 #: The name of an objective that was not given, see Objective.parse.
 DEFAULT = "default_objective"
@@ -47,12 +50,39 @@ class Ending(BaseException):
         self.retry = retry
 
 
+class _Forks:
+    """In a process that user code forks, SIGTERM ends it, as multiprocessing expects.
+
+    It is held back meanwhile: one that came between the fork and the change of its handler would be lost.
+    """
+
+    def __init__(self) -> None:
+        self.requests: weakref.WeakSet[StopRequest] = weakref.WeakSet()
+        self._masks = threading.local()
+        os.register_at_fork(before=self._before, after_in_parent=self._after, after_in_child=self._after_in_child)
+
+    def _before(self) -> None:
+        self._masks.mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+    def _after(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.mask)
+
+    def _after_in_child(self) -> None:
+        for request in list(self.requests):
+            request.leave()
+        self._after()
+
+
+_forks = _Forks()
+
+
 class StopRequest:
     """Whether this process was asked to stop (SIGTERM). SIGINT is ignored: Ctrl-C is the scheduler's to hear."""
 
     def __init__(self) -> None:
         self.asked = False
         self._before: dict[int, Any] = {}
+        _forks.requests.add(self)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
@@ -66,7 +96,12 @@ class StopRequest:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
+        self.leave()
+
+    def leave(self) -> None:
+        """Hears no more."""
+        before, self._before = self._before, {}
+        for number, handler in before.items():
             signal.signal(number, handler)
 
 
@@ -105,9 +140,11 @@ class Record:
         self.began = [0] * executions  #: where each execution began in this attempt
         self.finished = [False] * executions  #: trained as far as this job wants it, or as it ever will
         self._since = time.monotonic()
+        self.owner = Owner()
 
     def begin(self, execution: int, epoch: int) -> None:
         """This execution goes on after so many epochs; what an earlier attempt said of later ones is dropped."""
+        self.owner.demand("train")
         file.truncate_after(self.path, epoch, execution if self.executions > 1 else None)
         self.reported[execution] = self.began[execution] = epoch
         logtimes.note(self._log)
@@ -116,8 +153,10 @@ class Record:
     def add(self, metrics: Mapping[str, Any], execution: int = 0) -> int:
         """Writes down the metrics of the next epoch; returns which it was, counting from 1.
 
-        Raises Ending where they say that the trial, or the search, cannot go on.
+        Raises Ending where they say that the trial, or the search, cannot go on; RuntimeError in a process that the
+        trial has forked.
         """
+        self.owner.demand("report")
         now = time.monotonic()
         epoch = self.reported[execution] + 1
         line: dict[str, Any] = {"epoch": epoch}
@@ -185,6 +224,7 @@ class Record:
 
     def amend(self, metrics: Mapping[str, Any], execution: int = 0) -> None:
         """Adds to the newest epoch what became known only after the training."""
+        self.owner.demand("report")
         lines = read_metrics(self.path)
         newest = max(
             (i for i, line in enumerate(lines) if line.get("execution", 0) == execution),

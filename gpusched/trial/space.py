@@ -12,7 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpusched.errors import FatalTypeError, GpuschedError, UsageError, fails_one_trial, fatal_classes
+from gpusched.errors import (
+    FatalTypeError,
+    GpuschedError,
+    UsageError,
+    fails_one_trial,
+    fatal_classes,
+    name_of_class,
+    words_of,
+)
 from gpusched.hypermodel import build
 from gpusched.hyperparameters import HyperParameters, explore, serialize
 from gpusched.oracles import CUSTOM
@@ -54,7 +62,7 @@ def discover(task: Task) -> HyperParameters:
 def _told(error: BaseException) -> UsageError:
     lines = traceback.extract_tb(error.__traceback__)
     where = f"{lines[-1].filename}:{lines[-1].lineno}: " if lines else ""
-    told = UsageError(f"{where}{type(error).__name__}: {' '.join(str(error).split())}")
+    told = UsageError(f"{where}{name_of_class(error)}: {words_of(error)}")
     told.__cause__ = error
     return told
 

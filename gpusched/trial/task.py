@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from gpusched.errors import GpuschedError, UsageError
+from gpusched.errors import GpuschedError, UsageError, name_of_class, shown, words_of
 from gpusched.hypermodel import as_hypermodel
 from gpusched.system.origin import working_directory
 from gpusched.trial import searching
@@ -171,11 +171,11 @@ def load_script(path: Path, argv: Sequence[str] = (), module: str | None = None,
         handed.task.rest = _rest(path, handed)
         return handed.task
     except SystemExit as stop:
-        _refuse(path, stop, f"it ended itself (sys.exit({stop.code!r})) before it came to search()")
+        _refuse(path, stop, f"it ended itself (sys.exit({shown(stop.code)})) before it came to search()")
     except GpuschedError as error:
         _refuse(path, error, str(error))
     except Exception as error:
-        _refuse(path, error, f"{type(error).__name__}: {error}")
+        _refuse(path, error, f"{name_of_class(error)}: {words_of(error)}")
     finally:
         _executing = before
     if nth > 1:

@@ -11,7 +11,6 @@ import errno
 import os
 import signal
 import socket
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn, TypeAlias
@@ -24,7 +23,7 @@ from gpusched.launcher.source import GoOn, UserCode
 from gpusched.launcher.standby import wakes
 from gpusched.system.kernel import die_with
 from gpusched.system.marks import bear
-from gpusched.trial.quiet import flush
+from gpusched.trial.quiet import flush, show
 
 #: Signals whose handlers a caller may have set, for itself alone.
 _SIGNALS = (
@@ -85,8 +84,8 @@ class Copy:
             wait_for_orders(theirs, maker, lambda line, source: launch(line, code, source))
         except GoOn:
             raise
-        except BaseException:
-            traceback.print_exc()
+        except BaseException as error:
+            show(error)
         os._exit(1)
 
     @property
@@ -182,7 +181,7 @@ def _guard(
         raise
     except SystemExit:
         status = 0
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
+        show(error)
     flush()
     os._exit(status)

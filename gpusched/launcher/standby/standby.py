@@ -10,7 +10,6 @@ import atexit
 import sys
 import threading
 import time
-import traceback
 from types import TracebackType
 from typing import NoReturn
 
@@ -22,6 +21,7 @@ from gpusched.launcher.standby.copies import Copy, Launch
 from gpusched.launcher.standby.forkable import unforkable
 from gpusched.system.session import script
 from gpusched.trial import searching
+from gpusched.trial.quiet import show
 from gpusched.trial.task import Task
 
 _standby: Standby | None = None
@@ -101,6 +101,6 @@ def arrived(task: Task) -> None:
 def gone_wrong(error: BaseException) -> None:
     """The same where the script has raised `error`."""
     if _kept:
-        traceback.print_exception(error)
+        show(error)
         _kept[-1].fail(error)
         leave(1)

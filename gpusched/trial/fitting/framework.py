@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from gpusched.core.outcome import End
+from gpusched.errors import words_of
 from gpusched.storage.records import JobSpec
 from gpusched.storage.rundir import RunDir
 from gpusched.system import growth
@@ -201,8 +202,10 @@ _OF_FRAMEWORKS = ("XlaRuntimeError", "JaxRuntimeError", "InternalError", "Unknow
 def fault_kind(error: BaseException) -> str | None:
     """A kind of core.faults where memory ran out or the device may be broken, by the exception or its causes."""
     seen: BaseException | None = error
-    while seen is not None:
-        name, text = type(seen).__name__, str(seen).lower()
+    known: set[int] = set()
+    while seen is not None and id(seen) not in known:  # An error may be made its own cause.
+        known.add(id(seen))
+        name, text = type(seen).__name__, words_of(seen).lower()
         if isinstance(seen, MemoryError):
             return "MemoryError"
         of_framework = name in _OF_FRAMEWORKS or "RuntimeError" in {kind.__name__ for kind in type(seen).__mro__}
