@@ -25,6 +25,7 @@ from gpusched.launcher.standby.copies import Copy
 from gpusched.launcher.standby.forkable import unforkable
 from gpusched.launcher.standby.prepared import prepared
 from gpusched.launcher.transport import pack
+from gpusched.system.notebook import place_of
 from gpusched.system.origin import Origin
 from gpusched.system.session import BEGAN_IN, script
 from gpusched.trial import searching
@@ -117,7 +118,14 @@ def _script_again() -> Load | None:
 
 
 def _packed(task: Task) -> int:
-    named = {f"argument {i} of search()": value for i, value in enumerate(task.args)}
-    named |= {f"{name}= of search()": value for name, value in task.kwargs.items()}
+    given = {f"argument {i} of search()": value for i, value in enumerate(task.args)}
+    given |= {f"{name}= of search()": value for name, value in task.kwargs.items()}
+    made_by = getattr(task.asked.hypermodel, "function", task.asked.hypermodel)
+    named = {_placed(name, part): part for name, part in (given | {"the hypermodel": made_by}).items()}
     value = {"tuner": task.tuner, "args": task.args, "kwargs": task.kwargs}
     return pack(value, named)
+
+
+def _placed(name: str, part: Any) -> str:
+    place = place_of(part)
+    return name if place is None else f"{name} ({place})"

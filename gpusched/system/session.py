@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from gpusched.system.notebook import shell
 from gpusched.system.origin import working_directory
 
 #: The working directory when gpusched was imported: a script that is executed again begins there.
@@ -16,13 +17,7 @@ def script() -> Path | None:
     """The script that this process executes from its first line to its last; None in a notebook or a test runner."""
     main = sys.modules.get("__main__")
     file = getattr(main, "__file__", None)
-    if file is None or sys.flags.interactive or _in_notebook() or "pytest" in sys.modules:
+    if file is None or sys.flags.interactive or shell() is not None or "pytest" in sys.modules:
         return None
     path = Path(os.path.abspath(file))
     return path if path.is_file() and path.parent.name != "unittest" else None
-
-
-def _in_notebook() -> bool:
-    # Keras imports IPython whether one runs or not.
-    ask = getattr(sys.modules.get("IPython"), "get_ipython", None)
-    return ask is not None and ask() is not None

@@ -102,3 +102,27 @@ def test_a_keras_model_of_a_notebook(tmp_path: Path) -> None:
     )
     *_, said = execute(tmp_path, MODEL, check)
     assert said.splitlines()[-1] == "True"
+
+
+DATASET = """
+import numpy as np
+import tensorflow as tf
+train_ds = None
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.keras
+def test_a_dataset_that_cannot_be_carried_is_named_with_its_cell(tmp_path: Path) -> None:
+    """The variable, and the cell that set it last: there it has to be made otherwise."""
+    with pytest.raises(nbclient.exceptions.CellExecutionError) as raised:
+        execute(
+            tmp_path,
+            MODEL.partition("tuner.search")[0],
+            DATASET,
+            "train_ds = tf.data.Dataset.from_tensor_slices((x, y)).batch(16)",
+            "tuner.search(train_ds, validation_data=train_ds, epochs=1)",
+        )
+    said = str(raised.value)
+    assert "argument 0 of search() (train_ds, set in cell [3]): _BatchDataset cannot be carried to the trials" in said
+    assert "def load_data()" in said
