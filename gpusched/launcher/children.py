@@ -50,6 +50,7 @@ class Child:
     pidfd: int
     life: int  #: becomes readable with the first sign of life, or at the end; -1 once that has come
     began: float = field(default_factory=time.monotonic)
+    silent_since: float = 0.0  #: seconds of its launcher's attention
     spawned: bool = False
 
     @property

@@ -48,6 +48,7 @@ from gpusched.storage.files import make_folder, open_own
 from gpusched.storage.identity import own_identity
 from gpusched.storage.records import JobSpec
 from gpusched.storage.rundir import RunDir, as_json, write_whole
+from gpusched.system.attention import TICK_SECONDS, Attention
 from gpusched.system.kernel import end_children, own_children
 from gpusched.system.sockets import listen
 
@@ -100,6 +101,7 @@ class Server:
         self._discovery: Discovery | None = None
         self._asker: Connection | None = None
         self._look_again = 0.0
+        self._attention = Attention()  #: measures how long forks are silent
         self._listener: socket.socket | None = None
         self._run: RunDir | None = None
         self._retired = False
@@ -116,6 +118,7 @@ class Server:
         while not self._quit:
             wants_spare = self._wants_spare()
             ready = self._selector.select(timeout=0.0 if wants_spare else self._patience())
+            self._attention.look(time.monotonic())
             if wants_spare and not ready:
                 self._fork_ahead()
             for key, _ in ready:
@@ -135,10 +138,9 @@ class Server:
                 (self._run.launcher / f"{os.getpid()}.{suffix}").unlink(missing_ok=True)
 
     def _patience(self) -> float | None:
-        waits = [self._source.first_sign_seconds + c.began for c in self._forks() if not c.lives]
-        if self._discovery is not None and not self._discovery.spawned:
-            waits.append(self._look_again)
-        return max(0.0, min(waits) - time.monotonic()) if waits else None
+        """Until the next look at forks that are silent; None where none is."""
+        looking = self._discovery is not None and not self._discovery.spawned
+        return TICK_SECONDS if looking or any(not child.lives for child in self._forks()) else None
 
     def _forks(self) -> list[Child]:
         return [child for child in self._children.values() if not child.spawned]
@@ -276,6 +278,7 @@ class Server:
 
     def _watch(self, child: Child) -> None:
         self._children[child.spec.trial] = child
+        child.silent_since = self._attention.seconds
         self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._reap(child))
         self._selector.register(child.life, selectors.EVENT_READ, lambda: self._hear(child))
 
@@ -314,16 +317,16 @@ class Server:
     def _end_the_lifeless(self) -> None:
         """A fork that hangs before its first sign of life is started anew the slow, safe way."""
         patience = self._source.first_sign_seconds
-        late = time.monotonic() - patience
-        for child in [c for c in self._forks() if not c.lives and c.began < late]:
+        now = self._attention.seconds
+        for child in [c for c in self._forks() if not c.lives and c.silent_since + patience <= now]:
             self._forget(child)
             children.kill(child)
             children.reap(child, self._known())
             self._mode = "spawn"
             self._start(child.spec)
         looking = self._discovery
-        if looking is not None and not looking.spawned and self._look_again <= time.monotonic():
-            self._look_again = time.monotonic() + patience
+        if looking is not None and not looking.spawned and self._look_again <= now:
+            self._look_again = now + patience
             if looking.hangs(patience):
                 self._mode = "spawn"
                 self._end_discovery(looking)
@@ -337,7 +340,7 @@ class Server:
             connection.send(Found(space=self._source.space))
             return
         self._asker = connection
-        self._look_again = time.monotonic() + self._source.first_sign_seconds
+        self._look_again = self._attention.seconds + self._source.first_sign_seconds
         try:
             self._look(discovery.by_fork(self._task, self._code, self._own_descriptors()))
         except OSError as error:

@@ -2,7 +2,8 @@
 
 Two ways to hang. A trial that reports no epoch for longer than the user allows is one. The other needs no leave:
 a process that is stopped, or stuck inside the kernel (where a broken GPU's driver keeps it), uses no time of any
-processor while others' wait is only a wait. A process that merely sleeps may have its reasons, and is let be.
+processor while others' wait is only a wait. A process that merely sleeps may have its reasons, and is let be. What
+counts is time in which somebody watched: whatever stops the watch may have stopped the trial.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Signs:
         self._seen: dict[Hashable, _Seen] = {}
 
     def look(self, key: Hashable, pid: int | None, metrics: Path, now: float) -> str | None:
-        """None, or why the attempt `key` counts as hanging; to be asked again and again, `now` in seconds."""
+        """None, or why the attempt `key` counts as hanging; to be asked again and again, `now` in seconds watched."""
         stamp = _stamp(metrics)
         seen = self._seen.get(key)
         if seen is None:

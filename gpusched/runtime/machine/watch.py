@@ -24,6 +24,7 @@ from gpusched.devices.gpu import is_mps
 from gpusched.runtime.machine.driver import Driver
 from gpusched.runtime.machine.layout import Layout
 from gpusched.runtime.machine.signs import Signs
+from gpusched.system.attention import Attention
 
 if TYPE_CHECKING:
     from gpusched.runtime.scheduler import Scheduler
@@ -69,6 +70,7 @@ class Watch:
         self._failed: set[str] = set()
         self._ends: set[asyncio.Task[None]] = set()
         self._open = asyncio.Event()  #: the session is, and goes on
+        self._attention = Attention()  #: measures silence
         self._caps = layout.caps()
         self._heard: set[str] = set()  #: GPUs whose faults the driver is asked to keep
 
@@ -164,14 +166,19 @@ class Watch:
     async def run(self) -> None:
         """From the session's opening, until cancelled."""
         await self._open.wait()
-        while True:
-            try:
-                await self.hear()
-                await self._look(self._parents)
-                self._signs_of_life()
-            except Exception:
-                log.exception("looking at the devices has failed; the search goes on")
-            await asyncio.sleep(self._every)
+        # Beside the looks, whose length is the driver's.
+        awake = asyncio.create_task(self._attention.keep(), name="attention")
+        try:
+            while True:
+                try:
+                    await self.hear()
+                    await self._look(self._parents)
+                    self._signs_of_life()
+                except Exception:
+                    log.exception("looking at the devices has failed; the search goes on")
+                await asyncio.sleep(self._every)
+        finally:
+            awake.cancel()
 
     @property
     def _parents(self) -> dict[str, str | None]:
@@ -273,7 +280,7 @@ class Watch:
         return not self._accounts.on(uuid) or uuid in self._transparent or os.path.exists(f"/proc/{pid}")
 
     def _signs_of_life(self) -> None:
-        now = time.monotonic()
+        now = self._attention.look(time.monotonic())
         running = self._scheduler.search.running
         self._signs.forget({(trial.id, trial.attempt) for trial in running})
         for trial in running:
