@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from gpusched.core.events import JobEnded
 from gpusched.core.outcome import End, Failure
-from gpusched.launcher.children import NO_ROOM
+from gpusched.launcher.children import NO_ROOM, SUPERSEDED
 from gpusched.launcher.protocol import Ended
 from gpusched.storage.metrics import epochs_of
 from gpusched.storage.reading import Unreadable, read, read_content
@@ -29,7 +29,7 @@ def conclusion(
     folder = run.trial(spec.trial)
     usage = ended.usage if ended is not None else None
     outcome = read(folder.outcome, Outcome)
-    if isinstance(outcome, Outcome) and outcome.attempt == spec.attempt:
+    if isinstance(outcome, Outcome) and (outcome.attempt, outcome.start) == (spec.attempt, spec.start):
         return JobEnded(
             at=0,
             trial=spec.trial,
@@ -91,6 +91,9 @@ def _unsaid(
         return End.FATAL, Failure(kind="disk", message=message)
     if interrupted:
         return End.INTERRUPTED, None
+    if ended.status == SUPERSEDED:
+        message = "another process took its trial over, or its folder was removed or replaced"
+        return End.KILLED, Failure(kind="superseded", message=message)
     if ended.status == -signal.SIGKILL and short_of_memory():
         message = "the kernel ended its process for want of memory (the OOM killer)"
         return End.KILLED, Failure(kind="OOMKilled", message=message)

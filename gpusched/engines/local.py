@@ -14,19 +14,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import msgspec
-
 from gpusched.core.events import JobStarted
 from gpusched.core.outcome import End
 from gpusched.devices.cgroup import oom_kills
+from gpusched.engines import left
 from gpusched.engines.base import Report
 from gpusched.engines.conclusion import conclusion, not_started, refused
 from gpusched.errors import GpuschedError, UsageError
 from gpusched.launcher.client import PATIENCE_SECONDS, LauncherClient, LauncherGone, readable, until_dead
 from gpusched.launcher.protocol import Acknowledge, Ended, Reply, Signal, Start, Started
-from gpusched.storage.files import open_own
-from gpusched.storage.identity import alive, pidfd
-from gpusched.storage.reading import decode, read_content
+from gpusched.storage.claim import TrialProcess
+from gpusched.storage.identity import pidfd, works_in
 from gpusched.storage.records import Identity, JobSpec
 from gpusched.storage.rundir import RunDir, read_record
 from gpusched.system.marks import sweep
@@ -39,13 +37,6 @@ _MOST_DEATHS = 5
 #: How long a file system may refuse to read what a trial left.
 _REFUSED_SECONDS = 10.0
 _READ_EVERY = 0.1
-
-
-class _Process(msgspec.Struct, frozen=True, kw_only=True):
-    """process.json"""
-
-    attempt: int
-    identity: Identity
 
 
 @dataclass(slots=True)
@@ -84,10 +75,7 @@ class LocalEngine:
         launcher.on_news = lambda news: self._news(launcher, news)
         launcher.on_error = self._on_error
         self._marks.add(launcher.mark)
-        with contextlib.suppress(OSError):
-            fd = open_own(self._run.launcher / "marks", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            with open(fd, "a", encoding="ascii") as file:
-                file.write(f"{launcher.mark}\n")  # For sessions after this one is killed.
+        left.note_mark(self._run, launcher.mark)
 
     # ------------------------------------------------------------------ what the scheduler asks
 
@@ -130,15 +118,15 @@ class LocalEngine:
                 await launcher.send(Acknowledge(trial=trial, attempt=attempt))
 
     async def adopt(self, jobs: list[JobSpec]) -> set[int]:
-        with contextlib.suppress(OSError):
-            self._marks.update((self._run.launcher / "marks").read_text(encoding="ascii", errors="replace").split())
+        self._marks |= left.marks(self._run)
         started = await self._retire_others()
-        self._read_ends()
+        for ended in left.ends(self._run):
+            self._ends.setdefault((ended.trial, ended.attempt), ended)
         running = set()
         for spec in jobs:
             job = self._jobs[spec.trial] = _Job(spec, None)
             key = (spec.trial, spec.attempt)
-            if key in self._ends:
+            if key in self._ends and self._ends[key].start == spec.start:
                 self._conclude(job, self._ends[key])
                 continue
             launcher, pid = started.get(key, (None, 0))
@@ -160,7 +148,7 @@ class LocalEngine:
         Returns who runs which attempt, under which pid.
         """
         started: dict[tuple[int, int], tuple[LauncherClient, int]] = {}
-        for identity in self._left_behind():
+        for identity in left.launchers(self._run, self._launcher.identity):
             client = await LauncherClient.connect(self._run.launcher / f"{identity.pid}.sock", identity)
             if client is None:  # It is just ending: nothing runs below it.
                 with contextlib.suppress(TimeoutError):
@@ -181,21 +169,6 @@ class LocalEngine:
                 await client.leave()
         return started
 
-    def _left_behind(self) -> list[Identity]:
-        """Live launchers of earlier sessions; traces of dead ones are removed."""
-        own = self._launcher.identity
-        found = []
-        for file in sorted(self._run.launcher.glob("*.json")):
-            with contextlib.suppress(UsageError):
-                identity = read_record(file, Identity)
-                if identity is not None and alive(identity):
-                    if identity != own:
-                        found.append(identity)
-                    continue
-            file.unlink(missing_ok=True)
-            file.with_suffix(".sock").unlink(missing_ok=True)
-        return found
-
     async def close(self) -> None:
         self._closing = True
         if self._reviving is not None:
@@ -215,10 +188,8 @@ class LocalEngine:
             await launcher.guardian_ended()
         # What nobody minds any more, of this session and of those that were killed.
         await asyncio.to_thread(sweep, list(self._marks))
-        self._left_behind()
-        with contextlib.suppress(OSError):
-            for name in ("marks", "ends.jsonl"):
-                (self._run.launcher / name).unlink(missing_ok=True)
+        left.launchers(self._run)
+        left.forget(self._run)
 
     # ------------------------------------------------------------------ what launchers tell
 
@@ -261,7 +232,7 @@ class LocalEngine:
                     f"the launcher died {self._deaths} times with no trial completed between; "
                     f"see {self._run.launcher / 'log.txt'}, and whether memory is short"
                 )
-            self._left_behind()
+            left.launchers(self._run)
             self._launcher = await self._another()
             self._take_on(self._launcher)
         except (GpuschedError, OSError) as error:
@@ -283,9 +254,11 @@ class LocalEngine:
         """Waits for the end of a process that no launcher tells of. False where it has ended."""
         record = None
         with contextlib.suppress(UsageError):
-            record = read_record(self._run.trial(job.spec.trial).process, _Process)
-        if record is None or record.attempt != job.spec.attempt:
+            record = read_record(self._run.trial(job.spec.trial).process, TrialProcess)
+        if record is None or (record.attempt, record.start) != (job.spec.attempt, job.spec.start):
             return False
+        if not works_in(record.identity, self._run.path):
+            return False  # This directory is a copy: that process trains the original's trial.
         fd = pidfd(record.identity)
         if fd is None:
             return False
@@ -299,13 +272,6 @@ class LocalEngine:
         # Its guardian may be gone too: what it left in its session would train on under the next attempt.
         await asyncio.to_thread(sweep, list(self._marks), job.identity.pid)
         self._conclude(job, None)
-
-    def _read_ends(self) -> None:
-        content = read_content(self._run.launcher / "ends.jsonl")
-        for line in content.splitlines() if isinstance(content, bytes) else ():
-            ended = decode(line, Ended)
-            if isinstance(ended, Ended):  # Otherwise the launcher died in this line.
-                self._ends.setdefault((ended.trial, ended.attempt), ended)
 
     # ------------------------------------------------------------------ ends
 

@@ -22,8 +22,8 @@ from gpusched.errors import GpuschedError, name_of_class, traceback_of, words_of
 from gpusched.launcher import pins
 from gpusched.launcher.protocol import Load, encode
 from gpusched.launcher.source import Ahead, GoOn, UserCode, blame, take
+from gpusched.storage import claim
 from gpusched.storage.files import open_own
-from gpusched.storage.identity import own_identity
 from gpusched.storage.records import JobSpec, Outcome
 from gpusched.storage.rundir import RunDir, TrialDir, as_json, write_whole
 from gpusched.system import threads
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 #: A trial's exit code where its folder does not take what has to be written (EX_IOERR of sysexits.h).
 NO_ROOM = 74
+#: A trial's exit code where another process trains it by now (EX_TEMPFAIL).
+SUPERSEDED = 75
 #: A trial's exit code where it left in a way that nobody foresaw (EX_SOFTWARE).
 UNFORESEEN = 70
 #: Where memory runs out, the kernel is to end a trial, which is tried again, and not the launcher of them all.
@@ -212,8 +214,7 @@ def enter(spec: JobSpec, parent: int) -> None:
             os.sched_setaffinity(0, spec.cores)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
         file.write(_OOM_SCORE)
-    content = as_json({"attempt": spec.attempt, "identity": own_identity()})
-    write_whole(trial_dir(spec).process, content, durable=False)  # It means nothing after a power cut.
+    claim.take(RunDir(Path(spec.run)), spec)
     outlive_parent()
 
 
@@ -249,6 +250,9 @@ def _run(task: Task, spec: JobSpec, alive: Callable[[], None]) -> int:
         threads.limit(len(spec.cores))
     try:
         run_job(task, spec, alive=alive)
+    except claim.Superseded as superseded:
+        say(f"gpusched: {superseded}\n")
+        return SUPERSEDED
     except OSError as error:
         # What user code raises becomes an outcome: this is an outcome that cannot be written.
         show(error)
@@ -267,7 +271,9 @@ def _failed(spec: JobSpec, error: BaseException) -> None:
         start_epoch=spec.start_epoch,
         epochs=spec.start_epoch,
         failure=failure,
+        start=spec.start,
     )
+    claim.check()
     write_whole(trial_dir(spec).outcome, as_json(outcome))
 
 

@@ -124,6 +124,7 @@ class Ended(_Message, frozen=True, kw_only=True):
     status: int  #: exit code, or minus the signal's number
     usage: Usage
     error: str | None = None  #: why its process could not be started
+    start: str = ""  #: of the job, see JobSpec
 
 
 class Retired(_Message, frozen=True, kw_only=True):

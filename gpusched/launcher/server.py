@@ -216,7 +216,7 @@ class Server:
         self._listener = listen(run.launcher / f"{os.getpid()}.sock")
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         self._run = run
-        write_whole(run.launcher / f"{os.getpid()}.json", as_json(own_identity()))
+        write_whole(run.launcher / f"{os.getpid()}.json", as_json(own_identity(run.path)))
 
     def _retire(self, successor: Connection) -> None:
         # What the one before has ordered and nobody has read yet will not be done.
@@ -298,7 +298,7 @@ class Server:
         self._end(child.spec, status, usage)
 
     def _end(self, spec: JobSpec, status: int, usage: Usage, error: str | None = None) -> None:
-        ended = Ended(trial=spec.trial, attempt=spec.attempt, status=status, usage=usage, error=error)
+        ended = Ended(trial=spec.trial, attempt=spec.attempt, status=status, usage=usage, error=error, start=spec.start)
         self._ended[ended.trial, ended.attempt] = ended
         if not self._connections:
             self._write_down(ended)

@@ -301,6 +301,7 @@ class Scheduler:
             share=slot.share if slot and shared else 1,
             checkpoint_every=self._checkpoint_every,
             space=self.run.space_config(),
+            start=self.run.record.start,
         )
 
     def _beside(self, slot: Slot) -> dict[int, tuple[int, ...]]:

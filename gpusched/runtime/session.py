@@ -19,6 +19,7 @@ from gpusched.core.events import StopAsked
 from gpusched.core.search import Search
 from gpusched.devices import Inventory, Nvml, NvmlMissing, inventory
 from gpusched.devices.sharing import Sharing
+from gpusched.engines import left
 from gpusched.engines.base import Engine
 from gpusched.engines.local import LocalEngine
 from gpusched.engines.ray.cluster import Cluster
@@ -44,7 +45,7 @@ from gpusched.runtime.signals import heed_signals, redirect
 from gpusched.runtime.view import CallsHooks, View
 from gpusched.storage.files import make_folder
 from gpusched.storage.journal import Journal
-from gpusched.storage.lock import RunLock, holder, refuse_if_away
+from gpusched.storage.lock import RunLock, holder
 from gpusched.storage.rundir import RunDir, remember
 from gpusched.system.tasks import supervised
 from gpusched.trial.settings import Settings
@@ -167,7 +168,7 @@ class Session:
             run = run if narrowing is None else narrowing.run
             made = not run.path.exists()
             take_over = bool(self._options.get("take_over"))
-            claim(run, fresh=fresh, take_over=take_over)
+            claimed = claim(run, fresh=fresh, take_over=take_over)
             lock = RunLock(run.lock, take_over=take_over)
             self._run_dir = run
             if self._detached:
@@ -190,6 +191,7 @@ class Session:
             _told.update(notes)
             for note in (
                 *notes,
+                *claimed,
                 *(narrowing.lines() if narrowing is not None else ()),
                 *(notice for notice in (self._notice, ready.notice) if notice),
                 *warnings,
@@ -344,24 +346,33 @@ def named(settings: Settings, options: Mapping[str, Any]) -> RunDir:
     return RunDir(Path(os.path.abspath(path)))
 
 
-def claim(run: RunDir, *, fresh: bool, take_over: bool = False) -> RunDir:
-    """The run directory, made if need be, its owner's alone unless that owner has opened it.
+def claim(run: RunDir, *, fresh: bool, take_over: bool = False) -> list[str]:
+    """Makes the run directory, if need be, its owner's alone unless that owner has opened it.
 
-    Raises UsageError where it is another's or cannot be written.
+    Returns lines for people. Raises UsageError where it is another's or cannot be written.
     """
+    lines = []
     try:
         mode = 0o700
         if run.exists() and fresh:
             pid = holder(run.lock)
             if pid is not None:
                 raise UsageError(f"{run.path}: process {pid} works on this run; stop it before you start anew")
-            if not take_over:
-                refuse_if_away(run.lock)
-            mode = stat.S_IMODE(run.path.stat().st_mode)
-            run.move_aside()
+            lock = RunLock(run.lock, take_over=take_over)
+            try:
+                # What would train on for nobody, and keep the devices from the trials of this search.
+                if ended := left.end_all(run):
+                    lines.append(
+                        f"ended {ended} processes of the older run that were left when its scheduler was killed"
+                    )
+                mode = stat.S_IMODE(run.path.stat().st_mode)
+                lock.forget()
+                run.move_aside()
+            finally:
+                lock.release()
         if not run.path.exists():
             make_folder(run.path)
             run.path.chmod(mode)
     except OSError as error:
         raise UsageError(f"{run.path}: cannot be written ({error.strerror}); choose another --run") from None
-    return run
+    return lines

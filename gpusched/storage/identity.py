@@ -75,6 +75,17 @@ def on_another_host(identity: Identity) -> bool:
     return identity.host not in ("", host())
 
 
+def same_process(one: Identity, other: Identity) -> bool:
+    """Whether both name one process, whatever is known of where it works."""
+    return (one.pid, one.start_ticks, one.boot_id) == (other.pid, other.start_ticks, other.boot_id)
+
+
+def place(run: Path) -> str:
+    """What tells this run directory from its copies. Raises OSError where it is gone."""
+    where = os.stat(run)
+    return f"{where.st_dev}:{where.st_ino}"
+
+
 def works_in(identity: Identity, run: Path) -> bool:
     """Whether the process works in this run directory, and not in the one that this is a copy of."""
     if not identity.inode:

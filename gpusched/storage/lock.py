@@ -79,9 +79,13 @@ class RunLock:
                 f"{path.parent}: cannot be written ({error.strerror}); make room, or choose another directory"
             ) from None
 
-    def release(self) -> None:
+    def forget(self) -> None:
+        """Removes the record, and keeps the lock: the run directory is about to be moved."""
         with contextlib.suppress(OSError):  # A record that stays names a process that is about to end.
             self._record.unlink(missing_ok=True)
+
+    def release(self) -> None:
+        self.forget()
         os.close(self._fd)
 
 

@@ -43,6 +43,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     share: int = 1  #: trials at once on this GPU
     checkpoint_every: str = "rung"  #: "rung" or "epoch"
     space: dict[str, Any] = {}  #: HyperParameters.get_config()
+    start: str = ""  #: the search's, see SearchRecord
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -61,6 +62,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     values: dict[str, Any] = {}  #: the trial's values, late ones included
     warnings: list[str] = []
     identity: Identity | None = None
+    start: str = ""  #: of the job
 
 
 class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -112,5 +114,6 @@ class SearchRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     backend: str | None = None
     versions: dict[str, str] = {}
     created: float = 0.0  #: seconds since the epoch (wall clock)
+    start: str = ""  #: drawn when it began: what another search left in this directory is none of its own
     narrowed: Narrowed | None = None
     imported: Imported | None = None

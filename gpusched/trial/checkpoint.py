@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from gpusched.storage import claim
 from gpusched.storage.reading import NOT_DECODED
 from gpusched.storage.rundir import as_json, write_whole
 from gpusched.system.owner import Owner
@@ -110,6 +111,7 @@ class States:
             if durable:
                 _sync(aside)
             files[name] = aside.stat().st_size
+            claim.check()
             os.replace(aside, self.folder / name)
         entries = {**self._entries, str(execution): Entry(epoch, files, dict(meta or {}))}
         if durable:
@@ -128,6 +130,7 @@ class States:
                 _sync(self.folder / name)
 
     def _write(self, entries: dict[str, Entry], durable: bool = True) -> None:
+        claim.check()
         content = as_json(_Table(entries))
         if durable:
             write_whole(self.folder / "state.json", content)

@@ -16,6 +16,7 @@ from typing import Any
 
 from gpusched.core.outcome import End, Failure
 from gpusched.errors import fails_one_trial, fatal_classes, name_of_class, plain, shown, traceback_of, words_of
+from gpusched.storage import claim
 from gpusched.storage.records import JobSpec, Outcome
 from gpusched.storage.rundir import RunDir, as_json, write_whole
 from gpusched.trial.checkpoint import States
@@ -52,6 +53,7 @@ def run_job(task: Task, spec: JobSpec, *, alive: Callable[[], None]) -> Outcome:
         if not job.record.owner.here:  # User code has forked, and the fork has come here too.
             flush()
             os._exit(0 if outcome.end is End.COMPLETED else 1)
+        claim.check()
         job.left.write(file_of(folder.path, spec.attempt))
         flush()
         # The journal makes it last. Where a power cut comes before, the job ends again from its checkpoint.
@@ -87,6 +89,8 @@ class Job:
     def run(self) -> Outcome:
         try:
             self._train()
+        except claim.Superseded:
+            raise
         except Stopped:
             return self._outcome(End.INTERRUPTED)
         except Ending as ending:
@@ -131,6 +135,7 @@ class Job:
             failure=failure,
             retry=retry,
             late=self.space.late,
+            start=spec.start,
             values=self.space.values,
             warnings=list(dict.fromkeys(record.warnings)),
         )

@@ -21,7 +21,7 @@ from typing import Any
 from gpusched.core.outcome import End, Failure
 from gpusched.errors import FatalTypeError, FatalValueError, fatal_classes
 from gpusched.objective import Objective
-from gpusched.storage import logtimes
+from gpusched.storage import claim, logtimes
 from gpusched.storage import metrics as file
 from gpusched.storage.metrics import read_metrics
 from gpusched.storage.records import JobSpec
@@ -145,6 +145,7 @@ class Record:
     def begin(self, execution: int, epoch: int) -> None:
         """This execution goes on after so many epochs; what an earlier attempt said of later ones is dropped."""
         self.owner.demand("train")
+        claim.check()
         file.truncate_after(self.path, epoch, execution if self.executions > 1 else None)
         self.reported[execution] = self.began[execution] = epoch
         logtimes.note(self._log)
@@ -165,6 +166,7 @@ class Record:
         # NumPy's and the frameworks' numbers have no form in JSON.
         line |= {name: number(value) for name, value in metrics.items() if name not in file.RESERVED}
         line["seconds"] = round(now - self._since, 4)
+        claim.check()
         file.append(self.path, line)
         logtimes.note(self._log)
         self._since = now
@@ -233,6 +235,7 @@ class Record:
         plain = {name: number(value) for name, value in metrics.items() if name not in file.RESERVED}
         seconds = lines[newest].pop("seconds", None)
         lines[newest] |= {**plain, "seconds": seconds}
+        claim.check()
         file.write(self.path, lines)
         for objective in self.objectives:
             if objective.name not in lines[newest]:

@@ -90,7 +90,8 @@ def test_a_link_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
 
 def test_a_run_directory_is_its_owners_alone(tmp_path: Path) -> None:
     """Unless that owner has opened it; then it stays open, also when the search starts anew."""
-    run = claim(RunDir(tmp_path / "runs" / "x"), fresh=False)
+    run = RunDir(tmp_path / "runs" / "x")
+    claim(run, fresh=False)
     assert stat.S_IMODE(run.path.stat().st_mode) == 0o700
     run.path.chmod(0o755)
     run.search.write_text("{}")

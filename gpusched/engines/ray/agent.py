@@ -20,6 +20,7 @@ import msgspec
 
 from gpusched.core.events import JobEnded, JobStarted
 from gpusched.devices import inventory
+from gpusched.engines import left
 from gpusched.engines.local import LocalEngine
 from gpusched.engines.ray.parcel import pack, unpack
 from gpusched.errors import UsageError
@@ -28,7 +29,6 @@ from gpusched.launcher.protocol import Load
 from gpusched.storage.identity import boot_id
 from gpusched.storage.records import JobSpec
 from gpusched.storage.rundir import RunDir
-from gpusched.system.marks import sweep
 
 #: How long a question for news is held open, and how often files are looked at meanwhile.
 POLL_SECONDS, LOOK_SECONDS = 2.0, 0.1
@@ -124,7 +124,7 @@ class Agent:
     def _clear(self) -> None:
         """What an agent that was killed has left here runs for nobody."""
         with contextlib.suppress(OSError):
-            sweep((self._run.launcher / "marks").read_text(encoding="ascii").split())
+            left.end_all(self._run)
         shutil.rmtree(self._run.path, ignore_errors=True)
         self._run.trials.mkdir(parents=True)
 

@@ -47,6 +47,7 @@ def record_of(
         backend=settings.backend,
         versions=dict(versions(("gpusched", "keras", "tensorflow", "jax", "torch", "numpy"))),
         created=time.time(),
+        start=secrets.token_hex(8),
         narrowed=narrowed,
         imported=imported,
     )

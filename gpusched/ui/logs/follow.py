@@ -15,10 +15,11 @@ import msgspec
 from gpusched.core.search import Phase
 from gpusched.core.trial import FINAL, TrialState
 from gpusched.storage import logtimes
-from gpusched.storage.identity import alive
+from gpusched.storage.claim import TrialProcess
+from gpusched.storage.identity import alive, works_in
 from gpusched.storage.lock import holder
-from gpusched.storage.records import Identity
-from gpusched.storage.rundir import RunDir, read_record
+from gpusched.storage.reading import read
+from gpusched.storage.rundir import RunDir
 from gpusched.ui.logs.tail import LogFile
 from gpusched.ui.watch.terminal import Output
 
@@ -161,5 +162,5 @@ def search_over(run: Run) -> bool:
 
 
 def _lives(run: RunDir, trial: int) -> bool:
-    identity = read_record(run.trial(trial).process, Identity)
-    return identity is not None and alive(identity)
+    record = read(run.trial(trial).process, TrialProcess)
+    return isinstance(record, TrialProcess) and alive(record.identity) and works_in(record.identity, run.path)
