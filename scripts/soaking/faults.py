@@ -1,0 +1,191 @@
+"""What is done to a search: signals to its processes, a full disk, files that are damaged or cannot be read."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from stage import Stage, send
+
+Strike = Callable[[Stage, int, random.Random], str]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`strike(stage, the scheduler's pid, dice)` does it and says what it did; empty: there was nothing to do it to."""
+
+    name: str
+    strike: Strike
+    #: It may cost a trial, or the run, as long as somebody says so; otherwise nothing may come of it.
+    costs: bool = False
+    prepare: Callable[[Stage], str | None] = lambda stage: None  #: before the first session; why it cannot be, if so
+
+
+# ---------------------------------------------------------------------- signals
+
+
+def victims(whom: str, stage: Stage, scheduler: int, dice: random.Random) -> list[int]:
+    if whom == "the scheduler":
+        return [scheduler]
+    if whom == "everything":
+        found = stage.processes()
+        dice.shuffle(found)
+        return found
+    found = stage.trials() if whom == "a trial" else stage.helpers(scheduler)
+    return [dice.choice(found)] if found else []
+
+
+def signals(number: signal.Signals, whom: str, times: int = 1) -> Strike:
+    def strike(stage: Stage, scheduler: int, dice: random.Random) -> str:
+        found = victims(whom, stage, scheduler, dice)
+        for time_ in range(times):
+            if time_:
+                time.sleep(dice.uniform(0, 0.5))
+            for pid in found:
+                send(pid, number)
+        return f"{number.name} to {found}" if found else ""
+
+    return strike
+
+
+def freezes(whom: str, longest: float) -> Strike:
+    def strike(stage: Stage, scheduler: int, dice: random.Random) -> str:
+        found = victims(whom, stage, scheduler, dice)
+        seconds = dice.uniform(0.05, longest)
+        for pid in found:
+            send(pid, signal.SIGSTOP)
+        time.sleep(seconds)
+        for pid in found:
+            send(pid, signal.SIGCONT)
+        return f"{found} stopped for {seconds:.2f} s" if found else ""
+
+    return strike
+
+
+# ---------------------------------------------------------------------- disks
+
+
+def small_disk(stage: Stage) -> str | None:
+    """Puts the run on a disk of 16 MiB."""
+    stage.runs.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "soak", str(stage.runs)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        return f"cannot mount a small disk ({' '.join(mounted.stderr.split())})"
+
+    def close() -> None:
+        subprocess.run(["umount", "-l", str(stage.runs)], check=False)
+
+    stage.close = close
+    return None
+
+
+def fill(stage: Stage, scheduler: int, dice: random.Random) -> str:
+    filler, seconds = stage.runs / "filler", dice.uniform(0.1, 2.0)
+    with open(filler, "wb", buffering=0) as file, contextlib.suppress(OSError):
+        for size in (1 << 20, 4096, 1):
+            with contextlib.suppress(OSError):
+                while file.write(bytes(size)) == size:
+                    pass
+    time.sleep(seconds)
+    filler.unlink()
+    return f"the disk was full for {seconds:.2f} s"
+
+
+# ---------------------------------------------------------------------- files
+
+
+def files(stage: Stage) -> Iterator[Path]:
+    """Those of the run that somebody may want to read."""
+    for path in sorted(stage.run.path.rglob("*")):
+        if path.is_file() and not path.is_symlink() and "launcher" not in path.parts and path.suffix != ".html":
+            yield path
+
+
+def shadow(stage: Stage, scheduler: int, dice: random.Random) -> str:
+    """For a moment a folder stands where a trial's file was, so that reading and writing it fail."""
+    names = ("outcome.json", "metrics.jsonl", "process.json", "trial.json", "log.times")
+    there = [path for path in files(stage) if path.name in names]
+    if not there:
+        return ""
+    path, seconds = dice.choice(there), dice.uniform(0.05, 1.0)
+    aside = path.with_name(f"soak-{path.name}")
+    try:
+        path.rename(aside)
+        path.mkdir()
+    except OSError:
+        with contextlib.suppress(OSError):
+            aside.rename(path)
+        return ""
+    stage.touched.add(path)
+    time.sleep(seconds)
+    with contextlib.suppress(OSError):
+        path.rmdir()
+        aside.rename(path)
+    return f"a folder in the place of {path.relative_to(stage.run.path)} for {seconds:.2f} s"
+
+
+def damage(stage: Stage, scheduler: int, dice: random.Random) -> str:
+    """Everything is killed, and a file is not what it was when the next session begins."""
+    signals(signal.SIGKILL, "everything")(stage, scheduler, dice)
+    stage.quiet(10)
+    there = list(files(stage))
+    if not there:
+        return "everything was killed, and there was no file yet"
+    # Of each name as often: there are many more files of trials than others.
+    name = dice.choice(sorted({path.name for path in there}))
+    path = dice.choice([path for path in there if path.name == name])
+    content = path.read_bytes()
+    how, changed = dice.choice(list(damaged(content, dice)))
+    stage.touched.add(path)
+    # The file may be one that only this user may read: it stays so.
+    with open(path, "r+b") as file:
+        file.truncate(0)
+        file.write(changed)
+    return f"{path.relative_to(stage.run.path)}: {how}"
+
+
+def damaged(content: bytes, dice: random.Random) -> Iterator[tuple[str, bytes]]:
+    where = dice.randrange(len(content)) if content else 0
+    if content:
+        flipped = bytearray(content)
+        flipped[where] ^= 1 << dice.randrange(8)
+        yield f"bit flipped in byte {where}", bytes(flipped)
+        yield f"cut after {where} bytes", content[:where]
+        yield f"zeros from byte {where}", content[:where] + bytes(len(content) - where)
+    yield "emptied", b""
+    yield "garbage at its end", content + dice.randbytes(dice.randint(1, 40))
+    yield "garbage in its place", dice.randbytes(dice.randint(1, 200))
+    lines = content.splitlines(keepends=True)
+    if len(lines) > 1:
+        at = dice.randrange(len(lines))
+        yield f"line {at + 1} twice", b"".join([*lines[: at + 1], *lines[at:]])
+        yield f"without line {at + 1}", b"".join([*lines[:at], *lines[at + 1 :]])
+
+
+KILL, TERM, INT, HUP = signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP
+FAULTS = [
+    *(
+        Fault(f"kill -9 {whom}", signals(KILL, whom))
+        for whom in ("the scheduler", "a launcher", "a trial", "everything")
+    ),
+    *(Fault(f"SIGTERM to {whom}", signals(TERM, whom)) for whom in ("the scheduler", "a launcher", "a trial")),
+    Fault("SIGTERM to everything", signals(TERM, "everything")),
+    Fault("Ctrl-C", signals(INT, "the scheduler")),
+    Fault("Ctrl-C twice", signals(INT, "the scheduler", 2)),
+    Fault("SIGTERM twice", signals(TERM, "the scheduler", 2)),
+    Fault("the terminal is lost", signals(HUP, "the scheduler")),
+    *(Fault(f"{whom} stopped for a while", freezes(whom, 3.0)) for whom in ("the scheduler", "a launcher", "a trial")),
+    Fault("everything frozen for a while", freezes("everything", 3.0)),
+    Fault("a full disk", fill, costs=True, prepare=small_disk),
+    Fault("a file cannot be read", shadow, costs=True),
+    Fault("a damaged file", damage, costs=True),
+]
+assert len({fault.name for fault in FAULTS}) == len(FAULTS)
