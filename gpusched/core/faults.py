@@ -1,7 +1,8 @@
 """Whose fault it was that an attempt died: the trial's, its device's, or a want of memory.
 
 Pure, and a function of the events: what it knows is rebuilt by replaying the journal. A device is
-to blame when two trials in a row died on it; a trial is to blame when it died on two devices.
+to blame when two trials in a row died on it and one of them then ended well elsewhere, or on the word
+of its driver; a trial is to blame when it died on two devices.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ NO_GPU, DEVICE_ERROR = "NoGPU", "DeviceError"
 _DEATHS = frozenset({"signal", "hang", NO_GPU, DEVICE_ERROR})
 
 _TRIALS_IN_ROW = 2
+#: More than drivers and desktops hold: somebody computes there.
+_OTHERS_BYTES, _OTHERS_SHARE = 2**30, 0.05
+#: So often a trial is tried again beside others that leave it too little.
+_CROWDED_TIMES = 5
 
 
 class Verdict(enum.Enum):
@@ -36,7 +41,9 @@ class Ledger:
     """Deaths by device."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, list[int]] = {}  #: device → trials that died on it since one last ended well there
+        #: device → trials that died on it since one last ended well there, and of what
+        self._rows: dict[str, dict[int, str]] = {}
+        self._broken: dict[str, str] = {}
         self._sound: set[str] = set()  #: devices on which a trial has ended well
 
     def judge(self, trial: Trial, event: JobEnded, quarantined: set[str]) -> Verdict:
@@ -44,9 +51,7 @@ class Ledger:
         kind = event.failure.kind if event.failure is not None else ""
         devices = [device for device in trial.devices if device != "cpu"]
         if event.end is End.COMPLETED:
-            self._sound.update(devices)
-            for device in devices:
-                self._rows.pop(device, None)
+            self._ended_well(trial, devices)
             return Verdict.USUAL
         if kind == "hang":
             trial.hangs += 1
@@ -55,41 +60,47 @@ class Ledger:
         if not quarantined.isdisjoint(devices) and (event.end is not End.FATAL or kind == NO_GPU):
             return Verdict.AGAIN
         if kind == OUT_OF_GPU_MEMORY or kind in OUT_OF_HOST_MEMORY:
-            return _short_of_memory(trial, host=kind in OUT_OF_HOST_MEMORY or not devices)
+            return _short_of_memory(trial, event, host=kind in OUT_OF_HOST_MEMORY or not devices)
         if kind == "hang":
-            self._died(trial, devices)
+            self._died(trial, devices, event)
             return Verdict.AGAIN if trial.hangs == 1 else Verdict.LOST
-        if kind not in _DEATHS or not devices:
-            return Verdict.USUAL
+        if kind not in _DEATHS or not devices or (kind == "signal" and event.end is End.KILLED):
+            return Verdict.USUAL  # No device sends SIGKILL.
         if kind == NO_GPU and self._sound <= set(devices):
             return Verdict.USUAL  # No GPU has ever been seen: the framework is to blame, and another slot no help.
-        return Verdict.AGAIN if self._died(trial, devices) else Verdict.USUAL
+        return Verdict.AGAIN if self._died(trial, devices, event) else Verdict.USUAL
 
-    def _died(self, trial: Trial, devices: list[str]) -> bool:
+    def _died(self, trial: Trial, devices: list[str], event: JobEnded) -> bool:
         """Whether the device may be to blame."""
         before = set(trial.died_on)
         trial.died_on.update(devices)
         if before:
             # Here again, or here too: wherever it runs it dies.
             for row in self._rows.values():
-                if trial.id in row:
-                    row.remove(trial.id)
+                row.pop(trial.id, None)
             return False
         for device in devices:
-            row = self._rows.setdefault(device, [])
-            if trial.id not in row:
-                row.append(trial.id)
+            self._rows.setdefault(device, {})[trial.id] = event.failure.message if event.failure else ""
         return True
 
+    def _ended_well(self, trial: Trial, devices: list[str]) -> None:
+        self._sound.update(devices)
+        for device in devices:
+            self._rows.pop(device, None)
+        for device in trial.died_on.difference(devices):
+            row = self._rows.get(device, {})
+            if trial.id in row and len(row) >= _TRIALS_IN_ROW:
+                names = " and ".join(map(str, row))
+                self._broken[device] = (
+                    f"trials {names} died on it, one after the other ({row[trial.id]}), "
+                    f"and trial {trial.id} ended well elsewhere"
+                )
+                del self._rows[device]
+
     def broken(self) -> dict[str, str]:
-        """Devices that killed two trials in a row, with that reason; told once."""
-        found = {device: row for device, row in self._rows.items() if len(row) >= _TRIALS_IN_ROW}
-        for device in found:
-            del self._rows[device]
-        return {
-            device: f"trials {' and '.join(map(str, row))} died on it, one after the other"
-            for device, row in found.items()
-        }
+        """Devices that are to blame, and why; told once."""
+        found, self._broken = self._broken, {}
+        return found
 
 
 def as_it_was(trial: Trial, event: JobEnded) -> JobEnded:
@@ -101,12 +112,22 @@ def as_it_was(trial: Trial, event: JobEnded) -> JobEnded:
     return msgspec.structs.replace(event, end=End.KILLED, failure=failure)
 
 
-def _short_of_memory(trial: Trial, *, host: bool) -> Verdict:
+def _short_of_memory(trial: Trial, event: JobEnded, *, host: bool) -> Verdict:
     wanted = Alone.MACHINE if host else Alone.DEVICE
     if trial.was_alone is Alone.MACHINE or trial.was_alone is wanted:
-        return Verdict.LOST
+        if host or not _crowded(trial, event):
+            return Verdict.LOST
+        trial.crowded += 1  # Others held its GPU: no fault of its size, and they may leave.
+        return Verdict.AGAIN if trial.crowded <= _CROWDED_TIMES else Verdict.LOST
     trial.alone = wanted
     return Verdict.ALONE
+
+
+def _crowded(trial: Trial, event: JobEnded) -> bool:
+    """Whether so much of its GPU was held by what is no trial that it might have fitted otherwise."""
+    others = event.usage.gpu_others_bytes if event.usage is not None else None
+    whole = trial.where.total_bytes if trial.where is not None else None
+    return others is not None and others > max(_OTHERS_BYTES, _OTHERS_SHARE * (whole or 0))
 
 
 def too_large(trial: Trial, event: JobEnded) -> Failure:
@@ -117,10 +138,11 @@ def too_large(trial: Trial, event: JobEnded) -> Failure:
     peak = (usage.gpu_peak_bytes if on_gpu else usage.peak_bytes) if usage is not None else None
     size = f" of {gigabytes(where.total_bytes)}" if on_gpu and where is not None and where.total_bytes else ""
     place = f"{where.label.partition(' #')[0] or 'its GPU'}{size}" if on_gpu and where is not None else "this machine"
+    others = f"; others held {gigabytes(usage.gpu_others_bytes or 0)} of it" if usage and _crowded(trial, event) else ""
     held = f"it held {gigabytes(peak)} and wanted more" if peak else "how much it needs is not known"
     return Failure(
         kind=failure.kind,
-        message=f"needs more memory than {place} has, alone on it too; {held} ({failure.message})",
+        message=f"needs more memory than {place} has, alone on it too; {held}{others} ({failure.message})",
         traceback=failure.traceback,
     )
 

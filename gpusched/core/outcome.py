@@ -37,4 +37,5 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     gpu_seconds: float | None = None  #: summed over its GPUs; one that n trials share counts 1/n to each
     gpu_peak_bytes: int | None = None  #: on one GPU, by the driver's samples
     gpu_utilisation: float | None = None  #: mean of its GPUs', 0 … 1
+    gpu_others_bytes: int | None = None  #: on one GPU, what no trial of this search held, at most
     gpu_share: int | None = None  #: trials that were on its GPU at once, itself included, at most

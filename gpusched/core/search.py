@@ -241,7 +241,7 @@ class Search:
             verdict = self._faults.judge(trial, event, set(self.places.quarantined))
             commands: list[AnyCommand] = []
             for device, reason in self._faults.broken().items():
-                commands += self._quarantine(device, f"{reason} ({_why(event)})", now=False)
+                commands += self._quarantine(device, reason, now=False)
             if verdict is not Verdict.USUAL:
                 return commands + self._despite(trial, event, verdict)
             return commands + self._by_end(trial, event, event.end, progress=progress)

@@ -71,6 +71,7 @@ class Trial:
     where: SlotInfo | None = None  #: the slot of the newest attempt, as it was then
     alone: Alone = Alone.NO  #: how it is to be launched
     was_alone: Alone = Alone.NO  #: how the newest attempt was launched
+    crowded: int = 0  #: times it ran out of memory beside others, who are not this search's
     died_on: set[str] = field(default_factory=set)  #: devices it died on in a way that may be theirs
     hung: TrialHung | None = None  #: of its newest attempt
     hangs: int = 0  #: of this job

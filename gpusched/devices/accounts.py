@@ -21,6 +21,7 @@ class Account:
     seconds: float = 0.0  #: GPU-seconds
     peaks: dict[str, int] = field(default_factory=dict)  #: bytes, by device
     loads: list[float] = field(default_factory=lambda: [0.0, 0.0])  #: sum and number of utilisations seen
+    others: dict[str, int] = field(default_factory=dict)  #: bytes that no trial held, at most, by device
     share: int = 1
     seen: bool = False  #: the driver has named one of its processes
 
@@ -30,8 +31,17 @@ class Account:
         return max(self.peaks.values(), default=None)
 
     @property
+    def others_bytes(self) -> int | None:
+        """What no trial held, on one GPU."""
+        return max(self.others.values(), default=None)
+
+    @property
     def utilisation(self) -> float | None:
         return round(self.loads[0] / self.loads[1], 4) if self.loads[1] else None
+
+    def met(self, device: str, others: int) -> None:
+        """So many bytes were held there by what is no trial."""
+        self.others[device] = max(self.others.get(device, 0), others)
 
 
 class Accounts:
@@ -75,8 +85,11 @@ class Accounts:
                     self._rest[device] = sample.used_bytes
                 continue
             by_key = self._held(sample, owner, here)
+            others = self.others(sample, owner)
             for key in here:
                 account = self.running[key]
+                if key in by_key and others is not None:
+                    account.met(device, others)
                 if key in by_key:
                     account.peaks[device] = max(account.peaks.get(device, 0), by_key[key])
                 if sample.utilisation is not None:
@@ -99,6 +112,14 @@ class Accounts:
         # A container hides who holds memory, but of one trial alone it can be told what it added.
         added = sample.used_bytes - self._rest[sample.uuid]
         return dict.fromkeys(here, added) if added > 0 else {}
+
+    @staticmethod
+    def others(sample: Sample, owner: Callable[[int], Hashable | None]) -> int | None:
+        """Bytes in use that no trial holds; None where the driver does not say what trials hold."""
+        own = [count for pid, count in sample.processes.items() if owner(pid) is not None]
+        if sample.used_bytes is None or None in own:
+            return None
+        return max(0, sample.used_bytes - sum(count for count in own if count is not None))
 
     def rest(self, device: str) -> int | None:
         """Bytes that were in use on it when no trial was there."""

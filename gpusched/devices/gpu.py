@@ -113,7 +113,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     utilisation: float | None = None  #: 0 … 1
     processes: dict[int, int | None] = {}  #: pid of each compute process: its bytes
     ecc_errors: int | None = None
-    refused: str | None = None  #: set once the GPU is lost or in an error state
+    refused: str | None = None  #: why there are no figures
+    lost: bool = False  #: refused for good: it has fallen off the bus, or wants a reset
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,11 +16,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from gpusched.devices.gpu import Fault, Gpu, Process, Sample
+from gpusched.devices.xids import xid
 from gpusched.errors import GpuschedError
-
-#: XIDs that a program earns by its own doing, or that report a repair; every other one blames the device.
-#: NVIDIA, "XID Errors", and the health check of NVIDIA's Kubernetes device plugin, which skips the same.
-HARMLESS_XIDS = frozenset({13, 31, 43, 45, 63, 68, 92, 94, 109})
 
 _SYSFS_PCI = Path("/sys/bus/pci/devices")
 _MASK_WORDS = 32  # of 64 CPUs each: more than Linux is built for on x86
@@ -31,7 +28,11 @@ class NvmlMissing(GpuschedError):
 
 
 class _Broken(Exception):
-    """This one GPU cannot be used; the text says why."""
+    """This one GPU cannot be used; the text says why, and `lost` that it will not come back by itself."""
+
+    def __init__(self, text: str, *, lost: bool) -> None:
+        super().__init__(text)
+        self.lost = lost
 
 
 def _explain(code: int) -> str:
@@ -148,7 +149,7 @@ class Nvml:
     def sample(self, uuids: Iterable[str] | None = None) -> dict[str, Sample]:
         """Memory, load and processes of these GPUs (of all seen by `gpus`), by UUID.
 
-        A GPU that no longer answers has `refused` set; that is how a lost one shows.
+        A GPU that does not answer has `refused` set; one that will not answer again `lost` too.
         """
         import pynvml
 
@@ -159,7 +160,7 @@ class Nvml:
                 self._handles[uuid] = handle
                 samples[uuid] = _sample(handle, uuid)
             except _Broken as broken:
-                samples[uuid] = Sample(uuid=uuid, refused=str(broken))
+                samples[uuid] = Sample(uuid=uuid, refused=str(broken), lost=broken.lost)
         return samples
 
     def watch_faults(self, uuids: Iterable[str]) -> None:
@@ -198,7 +199,7 @@ class Nvml:
             uuid = next((known for known, handle in self._handles.items() if _address(handle) == address), "")
         if event.eventType == pynvml.nvmlEventTypeXidCriticalError:
             code = int(event.eventData)
-            return Fault(uuid=uuid, kind="xid", code=code, fatal=code not in HARMLESS_XIDS, text=f"XID {code}")
+            return Fault(uuid=uuid, kind="xid", code=code, fatal=xid(code).fatal, text=xid(code).name)
         return Fault(uuid=uuid, kind="ecc", code=0, fatal=True, text="an uncorrectable memory error (ECC)")
 
 
@@ -218,7 +219,8 @@ def _must(call: Callable[..., Any], *arguments: Any, lacking: Container[int] = (
         code, why = error.value, str(error)
     if code in lacking:
         return None
-    raise _Broken(_explain(code) or f"the GPU is in an error state ({call.__name__}: {why})")
+    lost = code in (pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_RESET_REQUIRED)
+    raise _Broken(_explain(code) or f"the GPU is in an error state ({call.__name__}: {why})", lost=lost)
 
 
 def _ask(call: Callable[..., Any], *arguments: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,9 @@ from gpusched.oracles import Hyperband, RandomSearch
 
 GIB = 2**30
 SIGSEGV = Failure(kind="signal", message="its process was ended by SIGSEGV")
+SIGKILL = Failure(kind="signal", message="its process was ended by SIGKILL")
+SIGABRT = Failure(kind="signal", message="its process was ended by SIGABRT")
+HUNG = Failure(kind="hang", message="no epoch for 60 s")
 OOM = Failure(kind="ResourceExhaustedError", message="failed to allocate 9 GiB")
 OOM_KILLED = Failure(kind="OOMKilled", message="its process was ended by the kernel")
 
@@ -170,24 +174,59 @@ def test_a_search_ends_when_no_device_is_left() -> None:
     assert [job.trial for job in launches(again)] == [0, 1]
 
 
-def test_a_gpu_that_kills_two_trials_in_a_row_is_quarantined() -> None:
-    """The first death is a trial's or a device's: it goes elsewhere. The second one on the same device decides."""
+def test_a_gpu_is_to_blame_when_another_ends_well_what_died_on_it() -> None:
+    """The first death is a trial's or a device's: it goes elsewhere. Two in a row and a good end elsewhere decide."""
     machine, out, _ = search(gpus(2), trials=6)
     (second,) = launches(machine.handle(ended(out[0], End.FAILED, failure=SIGSEGV)))
     assert (second.trial, where(machine, second)) == (2, "GPU-0")
-    assert machine.handle(ended(second, End.FAILED, failure=SIGSEGV)) == []
+    machine.handle(ended(second, End.FAILED, failure=SIGSEGV))
+    assert machine.places.quarantined == {}
+    (elsewhere,) = launches(machine.handle(ended(out[1])))
+    assert (elsewhere.trial, where(machine, elsewhere)) == (0, "GPU-1")
+    machine.handle(ended(elsewhere))
     assert machine.places.quarantined == {
-        "GPU-0": "trials 0 and 2 died on it, one after the other (its process was ended by SIGSEGV)"
+        "GPU-0": "trials 0 and 2 died on it, one after the other (its process was ended by SIGSEGV), "
+        "and trial 0 ended well elsewhere"
     }
-    job, seen = out[1], []
-    while True:
-        commands = machine.handle(ended(job))
-        if finish(commands):
-            break
-        (job,) = launches(commands)
-        seen.append((job.trial, where(machine, job)))
-    assert seen == [(i, "GPU-1") for i in (0, 2, 3, 4, 5)]
-    assert all(trial.state is TrialState.COMPLETED for trial in machine.trials.values())
+
+
+@pytest.mark.parametrize("failure", [SIGKILL, SIGABRT, HUNG])
+def test_the_only_gpu_is_never_taken_for_deaths(failure: Failure) -> None:
+    """Killed by hand, aborted or silent, as many as may be: only its driver's word takes it away."""
+    machine, out, commands = search(gpus(1), trials=8)
+    while out:
+        job = out.pop(0)
+        if failure is HUNG:
+            machine.handle(TrialHung(at=1.0, trial=job.trial, attempt=job.attempt, reason="no epoch for 60 s"))
+        end = End.KILLED if failure is SIGKILL else End.INTERRUPTED if failure is HUNG else End.FAILED
+        commands = machine.handle(ended(job, end, failure=failure))
+        out += launches(commands)
+    assert machine.places.quarantined == {}
+
+
+def test_trials_killed_by_hand_on_one_gpu_do_not_blame_it() -> None:
+    """They go on, and end well, wherever that is."""
+    machine, out, _ = search(gpus(2), trials=6)
+    for _ in range(3):
+        (again,) = launches(machine.handle(ended(out[0], End.KILLED, failure=SIGKILL)))
+        out[0] = again
+    while out:
+        out += launches(machine.handle(ended(out.pop(0))))
+    assert machine.places.quarantined == {}
+
+
+def test_a_trial_that_had_too_little_beside_others_is_not_too_large() -> None:
+    """It is tried again while somebody else holds the GPU, not for ever; then the figures say who held what."""
+    machine, (job,), _ = search(gpus(1), trials=1)
+    (job,) = launches(machine.handle(ended(job, End.FAILED, failure=OOM)))
+    crowded = Usage(gpu_peak_bytes=2 * GIB, gpu_others_bytes=20 * GIB)
+    for _ in range(5):
+        (job,) = launches(machine.handle(ended(job, End.FAILED, failure=OOM, usage=crowded)))
+        assert job.alone
+    machine.handle(ended(job, End.FAILED, failure=OOM, usage=crowded))
+    assert machine.trials[0].state is TrialState.FAILED
+    assert machine.trials[0].failure is not None
+    assert "it held 2.1 GB and wanted more; others held 21.5 GB of it" in machine.trials[0].failure.message
 
 
 def test_a_trial_that_dies_wherever_it_runs_is_to_blame() -> None:

@@ -257,6 +257,7 @@ def test_samples_follow_the_machine(fake_nvml):
                 "processes": {},
                 "ecc_errors": None,
                 "refused": "the GPU is lost (fallen off the bus): reset it or reboot",
+                "lost": True,
             },
             uuid(1): {
                 "uuid": uuid(1),
@@ -267,6 +268,7 @@ def test_samples_follow_the_machine(fake_nvml):
                 "processes": {str(os.getpid()): 5 * GIB},
                 "ecc_errors": 2,
                 "refused": None,
+                "lost": False,
             },
         }
         del fake_nvml.devices[1]
@@ -296,8 +298,8 @@ def test_faults_are_told_once_and_sorted(fake_nvml):
         fake_nvml.devices[0]["errors"] = {"*": 15}
         fake_nvml.save()
         assert look.ask() == [
-            {"uuid": uuid(1), "kind": "xid", "code": 31, "fatal": False, "text": "XID 31"},
-            {"uuid": uuid(0), "kind": "xid", "code": 79, "fatal": True, "text": "XID 79"},
+            {"uuid": uuid(1), "kind": "xid", "code": 31, "fatal": False, "text": "XID 31, memory page fault"},
+            {"uuid": uuid(0), "kind": "xid", "code": 79, "fatal": True, "text": "XID 79, GPU has fallen off the bus"},
         ]
         fake_nvml.state["events"] += [{"uuid": uuid(1), "ecc": 1}]
         fake_nvml.save()

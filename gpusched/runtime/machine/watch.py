@@ -50,6 +50,8 @@ _FELT = frozenset(
 _SLACK_BYTES = 64 * 2**20
 #: For so long after its end a trial's processes are not taken for somebody else's.
 _OWN_SECONDS = 30.0
+#: So many looks after another a GPU may give no answer: a driver that is reloaded or busy does that for a moment.
+_SILENT_LOOKS = 3
 
 
 class Watch:
@@ -68,6 +70,7 @@ class Watch:
         self._ecc = {gpu.uuid: gpu.ecc_errors for gpu in layout.gpus if gpu.ecc_errors is not None}
         self._silent = False  #: the driver does not answer
         self._failed: set[str] = set()
+        self._unanswered: dict[str, int] = {}  #: GPUs that gave no answer: for how many regular looks after another
         self._ends: set[asyncio.Task[None]] = set()
         self._open = asyncio.Event()  #: the session is, and goes on
         self._attention = Attention()  #: measures silence
@@ -102,8 +105,8 @@ class Watch:
             await self._look(devices, patience=_FAULT_SECONDS if self._may_be_a_fault(event, devices) else 0.0)
             account = self._close(key)
             if account is not None:
-                usage = _with_account(usage, account)
                 await self._vacated(key, account, began)
+                usage = _with_account(usage, account)
         except Exception:
             log.exception("the devices of trial %s could not be looked at", event.trial)
         finally:
@@ -137,6 +140,9 @@ class Watch:
                 full = rest is not None and (sample.used_bytes or 0) > rest + _SLACK_BYTES
                 held = hidden and full and not self._accounts.on(device)
                 if not (left and passed < VACATE_SECONDS) and not (held and passed < VACATE_UNSEEN_SECONDS):
+                    others = None if left or hidden else self._accounts.others(sample, self._owner)
+                    if others is not None:
+                        account.met(device, others)
                     break
                 await asyncio.sleep(_VACATE_EVERY)
 
@@ -172,7 +178,7 @@ class Watch:
             while True:
                 try:
                     await self.hear()
-                    await self._look(self._parents)
+                    await self._look(self._parents, regular=True)
                     self._signs_of_life()
                 except Exception:
                     log.exception("looking at the devices has failed; the search goes on")
@@ -217,7 +223,7 @@ class Watch:
         self._silent = found is None
         return found or ({}, [])
 
-    async def _look(self, devices: Iterable[str], patience: float = 0.0) -> None:
+    async def _look(self, devices: Iterable[str], patience: float = 0.0, *, regular: bool = False) -> None:
         samples, faults = await self._ask(devices, patience)
         now = time.monotonic()
         for pid in [pid for pid, at in self._past.items() if now - at > _OWN_SECONDS]:
@@ -226,6 +232,9 @@ class Watch:
             if any(self._owner(pid) is not None for pid in sample.processes):
                 self._transparent.add(uuid)
         self._accounts.sampled(samples, self._owner, now)
+        if regular:
+            silent = [uuid for uuid, sample in samples.items() if sample.refused is not None]
+            self._unanswered = {uuid: self._unanswered.get(uuid, 0) + 1 for uuid in silent}
         self._find_faults(samples, faults)
         await self._find_others(samples)
 
@@ -239,7 +248,8 @@ class Watch:
     def _find_faults(self, samples: dict[str, Sample], faults: list[Fault]) -> None:
         for uuid, sample in samples.items():
             if sample.refused is not None:
-                self._fail(uuid, sample.refused)
+                if sample.lost or self._unanswered.get(uuid, 0) >= _SILENT_LOOKS:
+                    self._fail(uuid, sample.refused)
             elif sample.ecc_errors is not None and sample.ecc_errors > self._ecc.setdefault(uuid, sample.ecc_errors):
                 self._fail(uuid, "an uncorrectable memory error (ECC)")
         for fault in faults:
@@ -300,6 +310,7 @@ def _with_account(usage: Usage | None, account: Account) -> Usage:
         gpu_seconds=round(account.seconds, 3),
         gpu_peak_bytes=account.peak_bytes,
         gpu_utilisation=account.utilisation,
+        gpu_others_bytes=account.others_bytes,
         gpu_share=account.share,
     )
 

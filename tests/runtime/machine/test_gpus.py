@@ -90,79 +90,6 @@ def test_busy_gpus_may_be_skipped_or_shared(gpu_lab: Any) -> None:
     assert lab.finish("--busy", "share", "--run", "runs/shared", trials=4) == 0
 
 
-# ---------------------------------------------------------------------------- faults
-
-
-def test_a_gpu_that_is_lost(gpu_lab: Any, until: Callable[..., Any]) -> None:
-    """Its trial goes on elsewhere from its checkpoint, nothing is lost, and nothing starts there any more."""
-    lab = gpu_lab(2)
-    lab.ills("while epoch == 1 and GPU.startswith('GPU-00000000'): time.sleep(0.01)")
-    scheduler = lab.start(trials=5)
-    until("a trial in its second epoch", lambda: lab.lab.run.trial(0).metrics.exists() and len(lab.began()) > 2)
-    lab.nvml.devices[0]["errors"] = {"*": 15}
-    lab.nvml.save()
-    assert scheduler.wait(60) == 0
-    assert "gpu 0 is out of use: the GPU is lost (fallen off the bus)" in lab.lab.said
-    assert lab.lab.search.places.quarantined == {
-        lab.uuids[0]: "the GPU is lost (fallen off the bus): reset it or reboot"
-    }
-    again = [line for line in lab.ledger if line["what"] == "begins" and line["trial"] == 0]
-    assert [(line["gpu"], line["epoch"]) for line in again] == [(lab.uuids[0], 0), (lab.uuids[1], 1)]
-    assert lab.states() == ["completed"] * 5
-    lab.sound()
-
-
-def test_a_trial_that_feels_a_fault_first_is_not_lost(gpu_lab: Any) -> None:
-    """It raises what its framework makes of the fault; the driver is asked before that is judged."""
-    lab = gpu_lab(2)
-    lab.ills(
-        "if epoch == 1 and GPU.startswith('GPU-00000000'):\n"
-        "    state = json.load(open(os.environ['FAKE_NVML']))\n"
-        "    state['events'] = [{'uuid': GPU, 'xid': 79}]\n"
-        "    json.dump(state, open('.state', 'w'))\n"
-        "    os.replace('.state', os.environ['FAKE_NVML'])\n"
-        "    raise RuntimeError('CUDA error: unspecified launch failure')\n"
-    )
-    assert lab.finish(trials=5, GPUSCHED_LOOK_SECONDS="30") == 0
-    assert lab.lab.search.places.quarantined == {lab.uuids[0]: "the driver reports XID 79"}
-    assert lab.states() == ["completed"] * 5
-    lab.sound()
-
-
-def test_a_gpu_that_kills_two_trials_in_a_row(gpu_lab: Any) -> None:
-    """It is quarantined, and both complete elsewhere."""
-    lab = gpu_lab(2)
-    lab.ills(
-        "if GPU.startswith('GPU-00000001'):\n"
-        "    open(f'died {trial.id}', 'w')\n"
-        "    os.kill(os.getpid(), 11)\n"
-        "while len([name for name in os.listdir() if name.startswith('died')]) < 2: time.sleep(0.002)\n"
-    )
-    assert lab.finish(trials=8) == 0
-    assert list(lab.lab.search.places.quarantined) == [lab.uuids[1]]
-    assert lab.states() == ["completed"] * 8
-    assert Counter(gpu for _, gpu in lab.began())[1] == 2
-    lab.sound()
-
-
-def test_without_a_gpu_left_the_search_ends(gpu_lab: Any) -> None:
-    """The exit code is 1, the reasons are told, and the next session completes what was out."""
-    lab = gpu_lab(1)
-    lab.ills("while epoch == 1: time.sleep(0.01)")
-    scheduler = lab.start(trials=2)
-    while not lab.began():
-        assert scheduler.poll() is None
-    lab.nvml.devices[0]["errors"] = {"*": 15}
-    lab.nvml.save()
-    assert scheduler.wait(60) == 1
-    assert "no device is left (gpu 0: the GPU is lost" in lab.lab.said
-    lab.nvml.devices[0]["errors"] = {}
-    lab.nvml.save()
-    lab.ills("")
-    assert lab.finish(trials=2) == 0
-    assert lab.states() == ["completed"] * 2
-
-
 # ---------------------------------------------------------------------------- memory
 
 
@@ -393,21 +320,3 @@ def test_a_trial_runs_near_its_gpu(gpu_lab: Any) -> None:
     assert lab.finish(trials=4) == 0
     seen = {(line["gpu"], tuple(line["cores"])) for line in lab.ledger if line["what"] == "cores"}
     assert seen == {(f"GPU-{number}", (core,)) for number, core in enumerate(cores[:2])}
-
-
-def test_slices_of_a_gpu_fail_with_it(gpu_lab: Any, until: Callable[..., Any]) -> None:
-    """MIG slices are devices of their own, with accounts; a fault of their GPU is theirs."""
-    lab = gpu_lab(0)
-    slices = [{"uuid": f"MIG-{i}", "name": "1g", "gi": i, "ci": 0, "total": 6 * GIB, "used": 0} for i in range(2)]
-    lab.nvml.add(mig=slices)
-    lab.nvml.add()
-    lab.ills("while epoch == 1 and GPU.startswith('MIG'): time.sleep(0.01)")
-    scheduler = lab.start(trials=6)
-    until("epochs on both", lambda: sum(line["gpu"].startswith("MIG") for line in lab.ledger) == 2)
-    until("an account of both", lambda: all(lab.lab.run.trial(i).metrics.exists() for i in range(3)))
-    lab.nvml.state["events"] = [{"uuid": lab.nvml.devices[0]["uuid"], "xid": 79}]
-    lab.nvml.save()
-    assert scheduler.wait(60) == 0
-    assert lab.states() == ["completed"] * 6
-    assert lab.lab.search.places.quarantined == {f"MIG-{i}": "the driver reports XID 79" for i in range(2)}
-    lab.sound()
