@@ -15,6 +15,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 if TYPE_CHECKING:
     from click import ParamType as ParamType
+
+    from gpusched.runtime.reader import Run
 else:
     T = TypeVar("T")
 
@@ -114,6 +116,10 @@ def _run_and_trials(function: F, *, acting: bool) -> F:
     return click.argument("targets", nargs=-1, callback=split, metavar="[RUN] [TRIAL]...")(function)
 
 
+#: Complaints that a command shows of a run that is damaged.
+_SHOWN = 5
+
+
 def examples(*lines: str) -> str:
     """What stands below a command's options in its help."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
@@ -134,6 +140,17 @@ def print_json(facts: Any) -> None:
     import msgspec
 
     click.echo(msgspec.json.format(msgspec.json.encode(facts), indent=2).decode())
+
+
+def tell_damage(run: Run) -> None:
+    """Says on standard error what is missing in what has just been shown."""
+    from gpusched.ui.words import clean, plural
+
+    lines = [line for trial in sorted(run.damage) for line in run.damage[trial]]
+    for line in lines[:_SHOWN]:
+        click.echo(f"gpusched: {clean(line)}; it is left out here", err=True)
+    if len(lines) > _SHOWN:
+        click.echo(f"gpusched: {plural(len(lines) - _SHOWN, 'more complaint')}; `gpusched verify` has all", err=True)
 
 
 def known_trials(run: RunDir, trials: list[int]) -> list[int]:

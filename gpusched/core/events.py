@@ -91,6 +91,7 @@ class JobEnded(Event, frozen=True, kw_only=True, tag="job_ended"):
     late: list[dict[str, Any]] = []  #: hyperparameters first met in this attempt
     values: dict[str, Any] = {}  #: the trial's values where late ones were added
     warnings: list[str] = []
+    lines: int | None = None  #: that the trial's metrics.jsonl had then; None where nobody has counted them
 
 
 class TimeExpired(Event, frozen=True, kw_only=True, tag="time_expired"):

@@ -229,6 +229,7 @@ class Search:
             return []  # An end told twice: by the launcher and by the file it left.
         self._leave_slot(trial)
         progress, trial.epochs = event.epochs > trial.epochs, max(trial.epochs, event.epochs)
+        trial.lines = event.lines
         if event.late:
             self.oracle.extend(trial.id, event.late, event.values)
         if event.failure is not None:

@@ -64,6 +64,7 @@ class Trial:
     pid: int | None = None
     started_at: float | None = None  #: when the newest attempt was launched
     epochs: int = 0  #: reported, counted from the trial's beginning
+    lines: int | None = None  #: in its metrics.jsonl when its newest attempt ended
     failures: int = 0
     kills: int = 0  #: in a row without a new epoch
     seconds: float = 0.0  #: slot-seconds used

@@ -9,7 +9,7 @@ from gpusched.core.events import JobEnded
 from gpusched.core.outcome import End, Failure
 from gpusched.launcher.children import NO_ROOM, SUPERSEDED
 from gpusched.launcher.protocol import Ended
-from gpusched.storage.metrics import epochs_of
+from gpusched.storage.metrics import lines_of
 from gpusched.storage.reading import Unreadable, read, read_content
 from gpusched.storage.records import JobSpec, Outcome
 from gpusched.storage.rundir import RunDir
@@ -44,18 +44,29 @@ def conclusion(
             late=outcome.late,
             values=outcome.values if outcome.late else {},
             warnings=outcome.warnings,
+            lines=outcome.lines,
         )
-    lines = read_content(folder.metrics)
-    if isinstance(lines, Unreadable):
-        epochs = spec.start_epoch
+    content = read_content(folder.metrics)
+    if isinstance(content, Unreadable):
+        epochs, count = spec.start_epoch, None
     else:
-        epochs = max((line["epoch"] for line in epochs_of(lines or b"")), default=0)
-    unreadable = next((found for found in (outcome, lines) if isinstance(found, Unreadable)), None)
+        lines = lines_of(content or b"").epochs
+        epochs, count = max((line["epoch"] for line in lines), default=0), len(lines)
+    unreadable = next((found for found in (outcome, content) if isinstance(found, Unreadable)), None)
     if unreadable is not None and not interrupted and (ended is None or (ended.status == 0 and ended.error is None)):
         end, failure = _unread(unreadable)
     else:
         end, failure = _unsaid(spec, ended, interrupted, short_of_memory)
-    return JobEnded(at=0, trial=spec.trial, attempt=spec.attempt, end=end, epochs=epochs, failure=failure, usage=usage)
+    return JobEnded(
+        at=0,
+        trial=spec.trial,
+        attempt=spec.attempt,
+        end=end,
+        epochs=epochs,
+        failure=failure,
+        usage=usage,
+        lines=count,
+    )
 
 
 def refused(run: RunDir, spec: JobSpec) -> bool:

@@ -25,7 +25,7 @@ from gpusched.launcher.source import Ahead, GoOn, UserCode, blame, take
 from gpusched.storage import claim
 from gpusched.storage.files import open_own
 from gpusched.storage.records import JobSpec, Outcome
-from gpusched.storage.rundir import RunDir, TrialDir, as_json, write_whole
+from gpusched.storage.rundir import RunDir, TrialDir, as_json, write_record, write_whole
 from gpusched.system import threads
 from gpusched.system.kernel import adopt_orphans, die_with, end_children, outlive_parent
 from gpusched.trial.quiet import flush, say, show
@@ -274,7 +274,7 @@ def _failed(spec: JobSpec, error: BaseException) -> None:
         start=spec.start,
     )
     claim.check()
-    write_whole(trial_dir(spec).outcome, as_json(outcome))
+    write_record(trial_dir(spec).outcome, outcome)
 
 
 # ---------------------------------------------------------------------------- anew

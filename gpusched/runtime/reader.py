@@ -17,12 +17,14 @@ import msgspec
 from gpusched.core.commands import AnyCommand, Command, Launch
 from gpusched.core.events import AnyEvent, Event, JobEnded, SessionOpened
 from gpusched.core.search import Policy, Search
-from gpusched.errors import UsageError
+from gpusched.core.trial import TrialState
+from gpusched.errors import GpuschedError, UsageError
 from gpusched.hyperparameters import HyperParameters, serialize
 from gpusched.objective import Objective
 from gpusched.oracles import KINDS, ORACLES, Oracle
 from gpusched.storage.journal import JournalReader, Line
-from gpusched.storage.metrics import read_metrics
+from gpusched.storage.metrics import lines_of
+from gpusched.storage.reading import Unreadable, read_content
 from gpusched.storage.records import SearchRecord
 from gpusched.storage.rundir import RunDir
 
@@ -40,6 +42,24 @@ def build_oracle(record: SearchRecord) -> Oracle:
         if known is not None and known.older:
             oracle.warm_start([(trial.values, trial.scores) for trial in known.older])
     return oracle
+
+
+#: What may go wrong where a file has the shape of its record, and not the content.
+MISSHAPEN = (GpuschedError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+
+
+def begin(record: SearchRecord, run: RunDir) -> Search:
+    """The search at its beginning. Raises UsageError where search.json does not describe one."""
+    try:
+        return Search(build_oracle(record), msgspec.convert(record.policy, Policy))
+    except (*MISSHAPEN, msgspec.MsgspecError) as error:
+        raise UsageError(
+            f"{run.search}: describes no search ({_said(error)}); restore the file, or start anew with --fresh"
+        ) from None
+
+
+def _said(error: BaseException) -> str:
+    return " ".join(str(error).split()) if isinstance(error, GpuschedError) else f"{type(error).__name__}: {error}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +93,10 @@ class Run:
     def __init__(self, rundir: RunDir) -> None:
         self.dir = rundir
         self.record = rundir.read_search()
-        self.search = Search(build_oracle(self.record), msgspec.convert(self.record.policy, Policy))
+        self.search = begin(self.record, rundir)
         self.events: list[AnyEvent] = []  #: all so far
         self.launches: list[tuple[float, Launch]] = []  #: every decision to start something, with its time
+        self.damage: dict[int, list[str]] = {}  #: what is wrong with metrics that were read, by trial
         self._reader = JournalReader(rundir.journal)
         self.update()
 
@@ -102,7 +123,13 @@ class Run:
     def _replay(self, lines: list[Line]) -> Iterator[AnyEvent]:
         for line in lines:
             if isinstance(line, Event):
-                self.search.handle(line)
+                try:
+                    self.search.handle(line)
+                except MISSHAPEN as error:
+                    raise UsageError(
+                        f"{self.dir.journal}: its {type(line).__name__} at {line.at:g} s cannot be replayed "
+                        f"({_said(error)}); restore the file, or start anew with --fresh"
+                    ) from None
                 self.events.append(line)
                 yield line
             elif isinstance(line, Launch):
@@ -124,8 +151,22 @@ class Run:
     # ------------------------------------------------------------------ for views
 
     def metrics(self, trial: int) -> list[dict[str, Any]]:
-        """The epochs of a trial as trained so far, one dict each."""
-        return read_metrics(self.dir.trial(trial).metrics)
+        """The epochs of a trial as trained so far, one dict each; `damage` says what is missing."""
+        path = self.dir.trial(trial).metrics
+        content = read_content(path)
+        found = lines_of(content if isinstance(content, bytes) else b"")
+        damage = [content.reason] if isinstance(content, Unreadable) else []
+        damage += [f"{path}: line {number} is damaged" for number in found.damaged]
+        known = self.search.trials.get(trial)
+        if not damage and known is not None and known.state is not TrialState.RUNNING:
+            if known.lines is not None and len(found.epochs) != known.lines:
+                damage.append(f"{path}: has {len(found.epochs)} epochs, the journal says {known.lines}")
+            elif found.epochs and max(line["epoch"] for line in found.epochs) < known.epochs:
+                damage.append(f"{path}: ends before epoch {known.epochs}, which the journal has")
+        self.damage.pop(trial, None)
+        if damage:
+            self.damage[trial] = damage
+        return found.epochs
 
     @property
     def opened(self) -> SessionOpened | None:

@@ -39,7 +39,7 @@ from gpusched.runtime.reader import Run
 from gpusched.runtime.view import View
 from gpusched.storage.journal import Journal, JournalError
 from gpusched.storage.records import JobSpec, TrialRecord
-from gpusched.storage.rundir import as_json, keep_traceback, write_whole
+from gpusched.storage.rundir import keep_traceback, write_record
 
 log = logging.getLogger(__name__)
 
@@ -273,7 +273,7 @@ class Scheduler:
             try:
                 self.run.dir.make_trial(launch.trial)
                 # The journal has it too: after a power cut it is written again with the next attempt.
-                write_whole(folder.record, as_json(record), durable=False)
+                write_record(folder.record, record, durable=False)
             except OSError as error:
                 raise JournalError(
                     f"{folder.path}: cannot be written ({error.strerror}); make room and go on"

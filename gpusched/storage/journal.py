@@ -1,7 +1,8 @@
 """The journal: every event of a search and every decision that followed, appended and synced.
 
-One JSON object a line. A last line that a crash tore is dropped with a warning; a broken line
-before the last is an error, since what follows it cannot be trusted.
+One JSON object a line, each with a checksum over itself and the line before it: a line that is changed, lost or
+out of its place is an error, since what follows it cannot be trusted. A last line that a crash tore is dropped
+with a warning. Lines of older versions have no checksum.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import msgspec
 from gpusched.core.commands import AnyCommand, Command
 from gpusched.core.events import AnyEvent, Event
 from gpusched.errors import GpuschedError, UsageError
+from gpusched.storage import checksum
 from gpusched.storage.files import open_own
 from gpusched.storage.reading import NOT_DECODED
 
@@ -39,7 +41,8 @@ class Journal:
             self._fd = open_own(path, os.O_WRONLY | os.O_CREAT)
         except OSError as error:
             raise UsageError(f"{path}: cannot be written ({error.strerror}); choose another directory") from None
-        self._size = _whole_length(path)
+        self._size, last = _whole_length(path)
+        self._checksum = int(last[-10:-2], 16) if checksum.is_signed(last) else 0
         self.cut = os.fstat(self._fd).st_size > self._size  #: a torn last line was dropped
         os.ftruncate(self._fd, self._size)
         os.lseek(self._fd, self._size, os.SEEK_SET)
@@ -49,7 +52,11 @@ class Journal:
 
         Raises JournalError, and leaves no half line, where that fails.
         """
-        content = b"".join(_encoder.encode(line) + b"\n" for line in lines)
+        last, signed = self._checksum, []
+        for line in lines:
+            signed.append(checksum.signed(_encoder.encode(line), last))
+            last = int(signed[-1][-10:-2], 16)
+        content = b"".join(line + b"\n" for line in signed)
         try:
             written = 0
             while written < len(content):
@@ -63,24 +70,24 @@ class Journal:
                 f"{self.path}: cannot be written ({error.strerror}); make room and run the same command again"
             ) from error
         self._size += len(content)
+        self._checksum = last
 
     def close(self) -> None:
         os.close(self._fd)
 
 
-def _whole_length(path: Path) -> int:
-    """Bytes up to and with the last newline."""
+def _whole_length(path: Path) -> tuple[int, bytes]:
+    """Bytes up to and with the last newline, and the line in front of that."""
     with open(path, "rb") as file:
         end = file.seek(0, os.SEEK_END)
-        while end > 0:
-            start = max(0, end - 65536)
-            file.seek(start)
-            block = file.read(end - start)
-            at = block.rfind(b"\n")
-            if at >= 0:
-                return start + at + 1
-            end = start
-    return 0
+        tail, start = b"", end
+        while start > 0 and tail.count(b"\n") < 2:
+            begin = max(0, start - 65536)
+            file.seek(begin)
+            tail = file.read(start - begin) + tail
+            start = begin
+    whole = tail.rfind(b"\n") + 1
+    return start + whole if whole else 0, tail[:whole].rstrip(b"\n").rpartition(b"\n")[2]
 
 
 class JournalReader:
@@ -90,6 +97,7 @@ class JournalReader:
         self.path = path
         self._offset = 0
         self._line = 0
+        self._checksum: int | None = None  #: of the last line; None before the first that has one
         self.torn = False  #: the last read met an unfinished last line
 
     def read(self) -> list[Line]:
@@ -106,25 +114,40 @@ class JournalReader:
         end = content.rfind(b"\n") + 1
         self.torn = end < len(content)
         self._offset += end
+        raws = content[:end].split(b"\n")[:-1]
+        last = self._checksum
         with contextlib.suppress(*NOT_DECODED):
+            for raw in raws:
+                self._check(raw)
             lines = _decoder.decode_lines(content[:end])
             # It passes over empty lines, which are damage.
-            if len(lines) == content.count(b"\n"):
+            if len(lines) == len(raws):
                 self._line += len(lines)
                 return lines
-        return list(self._one_by_one(content[:end]))
+        self._checksum = last
+        return list(self._one_by_one(raws))
 
-    def _one_by_one(self, content: bytes) -> Iterator[Line]:
+    def _one_by_one(self, raws: Iterable[bytes]) -> Iterator[Line]:
         """The slow way, which knows the line that is broken."""
-        for raw in content.splitlines():
+        for raw in raws:
             self._line += 1
             try:
+                self._check(raw)
                 yield _decoder.decode(raw)
             except NOT_DECODED as error:
                 raise UsageError(
                     f"{self.path}: line {self._line} is not readable ({error}); "
                     "restore the file, or start anew with --fresh"
                 ) from None
+
+    def _check(self, raw: bytes) -> None:
+        if checksum.is_signed(raw):
+            found = checksum.intact(raw, self._checksum or 0)
+            if found is None:
+                raise ValueError("it was changed, or a line in front of it is missing")
+            self._checksum = found
+        elif self._checksum is not None:
+            raise ValueError("it has no checksum, as the line in front of it has")
 
 
 def split(lines: Iterable[Line]) -> tuple[list[AnyEvent], list[AnyCommand]]:

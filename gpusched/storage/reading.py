@@ -6,9 +6,11 @@ Every way this can go is an answer, and none an exception: whoever reads decides
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
+
+from gpusched.storage import checksum
 
 T = TypeVar("T")
 
@@ -35,7 +37,9 @@ def read_content(path: Path) -> bytes | Unreadable | None:
 
 
 def decode(content: bytes, kind: type[T]) -> T | Unreadable:
-    """The record that these bytes are."""
+    """The record that these bytes are. A checksum that does not fit them makes it unreadable."""
+    if checksum.is_signed(content) and checksum.intact(content) is None:
+        return Unreadable("damaged, its checksum does not fit it", refused=False)
     try:
         return msgspec.json.decode(content, type=kind)
     except NOT_DECODED as error:
@@ -49,16 +53,3 @@ def read(path: Path, kind: type[T]) -> T | Unreadable | None:
         return content
     found = decode(content, kind)
     return found._replace(reason=f"{path}: {found.reason}") if isinstance(found, Unreadable) else found
-
-
-def decode_lines(content: bytes) -> list[dict[str, Any]]:
-    """The JSON objects among the lines; what is torn or damaged is left out."""
-    found = []
-    for line in content.split(b"\n"):
-        try:
-            record = msgspec.json.decode(line)
-        except NOT_DECODED:
-            continue
-        if isinstance(record, dict):
-            found.append(record)
-    return found

@@ -63,6 +63,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     warnings: list[str] = []
     identity: Identity | None = None
     start: str = ""  #: of the job
+    lines: int | None = None  #: that metrics.jsonl has now; None where nobody has counted them
 
 
 class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

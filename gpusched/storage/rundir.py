@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, TypeVar
 import msgspec
 
 from gpusched.errors import UsageError
+from gpusched.storage import checksum
 from gpusched.storage.files import make_folder
 from gpusched.storage.reading import Unreadable, read
 from gpusched.storage.records import SearchRecord
@@ -52,6 +53,11 @@ def _anew(path: Path, mode: int) -> BinaryIO:
     except FileExistsError:  # Of a process that was killed, and had this pid.
         os.unlink(path)
         return open(os.open(path, flags, mode), "wb")
+
+
+def write_record(path: Path, record: msgspec.Struct, *, durable: bool = True) -> None:
+    """Puts a record at path, whole, with a checksum that everyone who reads it checks."""
+    write_whole(path, checksum.signed(as_json(record)), durable=durable)
 
 
 def read_record(path: Path, kind: type[T]) -> T | None:

@@ -2,12 +2,14 @@
 
 Knows which files make a state and puts a new one in the old one's place at once: files are named
 by their epoch, and state.json, replaced last, says which count. What is in them is its callers'
-business; nothing here ever runs code from a file.
+business; nothing here ever runs code from a file. A digest of each file stands beside its size: one flipped bit,
+and the state counts as none.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,8 +17,8 @@ from typing import Any
 
 import msgspec
 
-from gpusched.storage import claim
-from gpusched.storage.reading import NOT_DECODED
+from gpusched.storage import checksum, claim
+from gpusched.storage.reading import Unreadable, decode, read_content
 from gpusched.storage.rundir import as_json, write_whole
 from gpusched.system.owner import Owner
 
@@ -27,6 +29,7 @@ class Entry(msgspec.Struct, frozen=True):
     epoch: int
     files: dict[str, int]  #: name to size in bytes
     meta: dict[str, Any]
+    digests: dict[str, str] = {}  #: name to BLAKE2b of the content; none in states of older versions
 
 
 class _Table(msgspec.Struct, frozen=True):
@@ -45,25 +48,41 @@ class States:
         self._load()
 
     def _load(self) -> None:
-        try:
-            table = msgspec.json.decode((self.folder / "state.json").read_bytes(), type=_Table)
-        except FileNotFoundError:
+        content = read_content(self.folder / "state.json")
+        if content is None:
             return
-        except (*NOT_DECODED, OSError) as error:
-            self.damage = f"{self.folder}: its state.json is not readable ({error}); training starts anew"
+        table = content if isinstance(content, Unreadable) else decode(content, _Table)
+        if isinstance(table, Unreadable):
+            self.damage = f"{self.folder}: its state.json cannot be used ({table.reason})"
             return
         for execution, entry in table.executions.items():
-            bad = next((name for name, size in entry.files.items() if not self._whole(name, size)), None)
+            bad = next((why for name in entry.files if (why := self._wrong(entry, name))), None)
             if bad is None:
                 self._entries[execution] = entry
             else:
-                self.damage = f"{self.folder / bad}: missing or not whole; training starts anew"
+                self.damage = bad
 
-    def _whole(self, name: str, size: int) -> bool:
+    def _wrong(self, entry: Entry, name: str) -> str | None:
+        """What is wrong with a file of a state; None where it is as it was written."""
+        path = self.folder / name
+        if os.path.basename(name) != name:
+            return f"{self.folder}: its state.json names {name!r}, which is no file of a state"
         try:
-            return (self.folder / name).stat().st_size == size
-        except OSError:
-            return False
+            if path.stat().st_size != entry.files[name]:
+                return f"{path}: not whole"
+            if name in entry.digests and entry.digests[name] != _digest(path):
+                return f"{path}: damaged, its content is not what was written"
+        except FileNotFoundError:
+            return f"{path}: missing"
+        except OSError as error:
+            return f"{path}: cannot be read ({error.strerror})"
+        return None
+
+    def hold_against(self, metrics: Path, execution: int, there: int) -> None:
+        """Forgets a state that the epochs in metrics.jsonl do not lead to: `there` are left from the first one on."""
+        if self.epoch(execution) > there:
+            self.damage = f"{metrics}: epoch {there + 1} of those before the checkpoint is lost or damaged"
+            del self._entries[str(execution)]
 
     def epoch(self, execution: int = 0) -> int:
         """The epochs that the state of this execution has trained; 0 where there is none."""
@@ -99,6 +118,7 @@ class States:
         self._owner.demand("save_checkpoint")
         self.folder.mkdir(parents=True, exist_ok=True)
         files: dict[str, int] = {}
+        digests: dict[str, str] = {}
         before = self._entries.get(str(execution))
         taken = before.files if before is not None else {}
         for suffix, write in writers.items():
@@ -110,10 +130,10 @@ class States:
             write(aside)
             if durable:
                 _sync(aside)
-            files[name] = aside.stat().st_size
+            files[name], digests[name] = aside.stat().st_size, _digest(aside)
             claim.check()
             os.replace(aside, self.folder / name)
-        entries = {**self._entries, str(execution): Entry(epoch, files, dict(meta or {}))}
+        entries = {**self._entries, str(execution): Entry(epoch, files, dict(meta or {}), digests)}
         if durable:
             _sync(self.folder)
         self._write(entries, durable)
@@ -131,7 +151,7 @@ class States:
 
     def _write(self, entries: dict[str, Entry], durable: bool = True) -> None:
         claim.check()
-        content = as_json(_Table(entries))
+        content = checksum.signed(as_json(_Table(entries)))
         if durable:
             write_whole(self.folder / "state.json", content)
         else:
@@ -148,6 +168,11 @@ class States:
             if name not in kept:
                 with contextlib.suppress(OSError):
                     os.unlink(self.folder / name)
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _sync(path: Path) -> None:

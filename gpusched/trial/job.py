@@ -17,8 +17,9 @@ from typing import Any
 from gpusched.core.outcome import End, Failure
 from gpusched.errors import fails_one_trial, fatal_classes, name_of_class, plain, shown, traceback_of, words_of
 from gpusched.storage import claim
+from gpusched.storage.metrics import read_metrics
 from gpusched.storage.records import JobSpec, Outcome
-from gpusched.storage.rundir import RunDir, as_json, write_whole
+from gpusched.storage.rundir import RunDir, write_record
 from gpusched.trial.checkpoint import States
 from gpusched.trial.fitting import framework
 from gpusched.trial.fitting.results import metrics_of
@@ -57,7 +58,7 @@ def run_job(task: Task, spec: JobSpec, *, alive: Callable[[], None]) -> Outcome:
         job.left.write(file_of(folder.path, spec.attempt))
         flush()
         # The journal makes it last. Where a power cut comes before, the job ends again from its checkpoint.
-        write_whole(folder.outcome, as_json(outcome), durable=False)
+        write_record(folder.outcome, outcome, durable=False)
     return outcome
 
 
@@ -79,8 +80,10 @@ class Job:
         executions = 1 if task.own_run_trial and asked.hypermodel is None else asked.executions_per_trial
         self.record = Record(spec, asked.objectives, executions)
         self.states = States(RunDir(Path(spec.run)).trial(spec.trial).checkpoint)
+        for execution in range(executions):
+            self.states.hold_against(self.record.path, execution, self.record.there(execution))
         if self.states.damage is not None:
-            self.record.warnings.append(self.states.damage)
+            self.record.warnings.append(f"{self.states.damage}; training starts anew")
         self.trial: Any = None
         self.left = Left(task.tuner)
 
@@ -138,6 +141,7 @@ class Job:
             start=spec.start,
             values=self.space.values,
             warnings=list(dict.fromkeys(record.warnings)),
+            lines=len(read_metrics(record.path)),
         )
 
     # ------------------------------------------------------------------ the kinds of training

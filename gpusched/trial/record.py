@@ -6,6 +6,7 @@ them, or not a number); refuses to know how they came about.
 
 from __future__ import annotations
 
+import itertools
 import math
 import numbers
 import os
@@ -141,6 +142,11 @@ class Record:
         self.finished = [False] * executions  #: trained as far as this job wants it, or as it ever will
         self._since = time.monotonic()
         self.owner = Owner()
+
+    def there(self, execution: int) -> int:
+        """Epochs of this execution that the file has from the first one on, without a gap."""
+        epochs = {line["epoch"] for line in read_metrics(self.path) if line.get("execution", 0) == execution}
+        return next(epoch for epoch in itertools.count() if epoch + 1 not in epochs)
 
     def begin(self, execution: int, epoch: int) -> None:
         """This execution goes on after so many epochs; what an earlier attempt said of later ones is dropped."""

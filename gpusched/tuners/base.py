@@ -249,9 +249,7 @@ class BaseTuner(Hooks):
 
     def results(self) -> list[dict[str, Any]]:
         """A row for each trial, execution and epoch, all with the same columns: pandas.DataFrame(tuner.results())."""
-        from gpusched.ui.export.table import rows
-
-        return rows(self._results().run)
+        return self._results().rows()
 
     def results_summary(self, num_trials: int = 10) -> None:
         """Prints the best trials."""

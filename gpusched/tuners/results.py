@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import warnings
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -20,6 +21,7 @@ from gpusched.runtime.reader import Run
 from gpusched.trial.settings import Asked
 from gpusched.tuners.trials import TrialResult, trial_of
 from gpusched.ui import words
+from gpusched.ui.export.table import rows
 from gpusched.ui.facts import finished_trial
 from gpusched.ui.plan import plan_lines
 
@@ -68,6 +70,14 @@ class Results:
             raise UsageError(f"trial {trial_id}: there is no such trial in {self.run.dir.path}")
         return trial_of(self.run, trial_id, self.space)
 
+    def rows(self) -> list[dict[str, Any]]:
+        """What `gpusched export` writes. Warns of what is damaged and left out."""
+        table = rows(self.run)
+        for lines in self.run.damage.values():
+            for line in lines:
+                warnings.warn(f"{line}; it is left out here", stacklevel=3)
+        return table
+
     def model(self, asked: Asked, trial: int, build: Callable[[], Any]) -> Any:
         """A trial's model, which `build` makes, with the weights and the optimizer of its best epoch."""
         if asked.hypermodel is None:
@@ -79,6 +89,8 @@ class Results:
 
         best = States(self.run.dir.trial(trial).best)
         file = best.file(".weights.h5")
+        if best.damage is not None:
+            raise UsageError(f"trial {trial}: its weights cannot be used ({best.damage})")
         if file is None:
             raise UsageError(
                 f"trial {trial}: its weights are not kept; keep={asked.keep} trials keep theirs, "

@@ -10,17 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from gpusched.core.commands import AnyCommand, Command, Finish, Launch
 from gpusched.core.events import Event, JobEnded, SessionClosed
-from gpusched.core.search import Policy, Search
-from gpusched.core.trial import IllegalMove, TrialState
+from gpusched.core.trial import TrialState
 from gpusched.errors import GpuschedError
-from gpusched.runtime.reader import build_oracle
+from gpusched.runtime.reader import MISSHAPEN, begin
 from gpusched.storage.journal import JournalReader
 from gpusched.storage.records import Outcome, TrialRecord
 from gpusched.storage.rundir import read_record
+from gpusched.trial.checkpoint import States
 
 if TYPE_CHECKING:
     from gpusched.runtime.reader import Run
@@ -53,7 +51,10 @@ def verify(run: Run) -> Verdict:
             ends.setdefault(event.trial, []).append(event)
     for trial in sorted(run.search.trials):
         verdict.trials += 1
-        verdict.complaints += _files(run, trial, ends.get(trial, []))
+        found = _of_trial(run, trial, ends.get(trial, []))
+        if found and run.update():
+            found = _of_trial(run, trial, ends.get(trial, []))  # It was at work while its files were read.
+        verdict.complaints += found
     verdict.complaints += [
         f"{run.dir.trial(trial).path}: the journal knows of no trial {trial}"
         for trial in run.dir.trial_ids()
@@ -64,7 +65,7 @@ def verify(run: Run) -> Verdict:
 
 def _decisions(run: Run, verdict: Verdict) -> None:
     """The journal from its first line, with a state machine that has not seen it."""
-    search = Search(build_oracle(run.record), msgspec.convert(run.record.policy, Policy))
+    search = begin(run.record, run.dir)
     redraw = run.record.arguments.get("sampler", "random") == "random" and run.record.algorithm != "bayesian"
     lines = JournalReader(run.dir.journal).read()
     launches = [line for line in lines if isinstance(line, Launch)]
@@ -83,7 +84,7 @@ def _decisions(run: Run, verdict: Verdict) -> None:
                 verdict.complaints.append(f"journal line {number}: missing before it: {_words(expected[0])}")
             try:
                 decided = search.handle(line)
-            except (IllegalMove, GpuschedError, KeyError) as error:
+            except MISSHAPEN as error:
                 verdict.complaints.append(f"journal line {number}: {type(line).__name__} cannot be replayed ({error})")
                 return
             expected = [command for command in decided if not isinstance(command, Finish)]
@@ -98,6 +99,17 @@ def _decisions(run: Run, verdict: Verdict) -> None:
 def _words(command: Any) -> str:
     fields = ", ".join(f"{name}={getattr(command, name)!r}" for name in command.__struct_fields__)
     return f"{type(command).__name__.lower()}({fields})"
+
+
+def _of_trial(run: Run, trial_id: int, ends: list[JobEnded]) -> list[str]:
+    return [*_files(run, trial_id, ends), *_states(run, trial_id)]
+
+
+def _states(run: Run, trial_id: int) -> Iterator[str]:
+    """Checkpoints and weights against their digests; those that are being written are left out."""
+    folder = run.dir.trial(trial_id)
+    if run.search.trials[trial_id].state is not TrialState.RUNNING:
+        yield from filter(None, (States(path).damage for path in (folder.checkpoint, folder.best)))
 
 
 def _files(run: Run, trial_id: int, ends: list[JobEnded]) -> Iterator[str]:
@@ -120,12 +132,11 @@ def _files(run: Run, trial_id: int, ends: list[JobEnded]) -> Iterator[str]:
             f"the journal has attempt {trial.attempt} of trial {trial_id}"
         )
     lines = run.metrics(trial_id)
+    yield from run.damage.get(trial_id, ())
     for execution in dict.fromkeys(line.get("execution", 0) for line in lines):
         epochs = [line["epoch"] for line in lines if line.get("execution", 0) == execution]
         if epochs != list(range(1, len(epochs) + 1)):
             yield f"{folder.metrics}: epochs of execution {execution} are {_spans(epochs)}, not 1 to {len(epochs)}"
-    if trial.state is not TrialState.RUNNING and lines and max(line["epoch"] for line in lines) < trial.epochs:
-        yield f"{folder.metrics}: ends before epoch {trial.epochs}, which the journal has"
     if not any("execution" in line for line in lines):
         yield from _scores(folder.metrics, ends, {line["epoch"]: line for line in lines})
 

@@ -95,3 +95,23 @@ def test_numbers_without_a_form_in_json_are_null(place: Path) -> None:
     """NaN and infinity are written as null."""
     append(place / "m", {"epoch": 1, "loss": float("nan"), "acc": float("inf")})
     assert read_metrics(place / "m") == [{"epoch": 1, "loss": None, "acc": None}]
+
+
+def test_a_flipped_bit_in_a_state_counts_as_no_state(place: Path) -> None:
+    """Its size is right, and training from it would give other scores: the file is named."""
+    states = States(place)
+    put(states, 1, "content")
+    put(states, 1, "sound", execution=1)
+    (place / "0-0001.bin").write_text("conteot")
+    found = States(place)
+    assert (found.epoch(0), found.epoch(1)) == (0, 1)
+    assert found.damage == f"{place / '0-0001.bin'}: damaged, its content is not what was written"
+
+
+def test_a_state_of_an_older_version_counts(place: Path) -> None:
+    """It has sizes and no digests."""
+    put(States(place), 1, "content")
+    table = json.loads((place / "state.json").read_text())
+    del table["executions"]["0"]["digests"], table["crc32"]
+    (place / "state.json").write_text(json.dumps(table))
+    assert read(place) == (1, "content")

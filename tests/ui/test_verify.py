@@ -34,7 +34,10 @@ def test_a_run_at_work_is_sound(make_run: Callable[..., Any]) -> None:
 
 
 def change(path: Path, edit: Callable[[list[dict[str, Any]]], object]) -> None:
+    """As somebody would who takes the checksums away."""
     lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        line.pop("crc32")
     edit(lines)
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 

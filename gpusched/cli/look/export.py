@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from gpusched.cli.options import examples, run_argument
+from gpusched.cli.options import examples, run_argument, tell_damage
 from gpusched.errors import UsageError
 from gpusched.storage.rundir import RunDir
 
@@ -45,12 +45,15 @@ def command(run: RunDir, kind: str, output: Path | None) -> int:
 
         if output is None:
             raise UsageError("--format tensorboard: name a folder with -o")
-        count = write(Run.open(run.path), output)
+        opened = Run.open(run.path)
+        count = write(opened, output)
         click.echo(
             f"{words.plural(count, 'trial')} written; see them with: tensorboard --logdir {shlex.quote(str(output))}"
         )
+        tell_damage(opened)
         return 0
-    table = rows(Run.open(run.path))
+    opened = Run.open(run.path)
+    table = rows(opened)
     try:
         file = open(output, "w", encoding="utf-8", newline="") if output else sys.stdout  # noqa: SIM115
     except OSError as error:
@@ -65,4 +68,5 @@ def command(run: RunDir, kind: str, output: Path | None) -> int:
     finally:
         if output:
             file.close()
+    tell_damage(opened)
     return 0

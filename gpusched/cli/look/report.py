@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gpusched.cli.options import examples, run_argument
+from gpusched.cli.options import examples, run_argument, tell_damage
 from gpusched.errors import UsageError
 from gpusched.storage.rundir import RunDir, write_whole
 
@@ -23,7 +23,8 @@ def command(run: RunDir, output: Path | None) -> int:
     from gpusched.ui.report.build import report
 
     target = output or run.path / "report.html"
-    text = report(Run.open(run.path), holder(run.lock))
+    opened = Run.open(run.path)
+    text = report(opened, holder(run.lock))
     try:
         if output is None:
             write_whole(target, text.encode(), durable=False)
@@ -32,4 +33,5 @@ def command(run: RunDir, output: Path | None) -> int:
     except OSError as error:
         raise UsageError(f"--output {target}: cannot be written ({error.strerror})") from None
     click.echo(f"{target}")
+    tell_damage(opened)
     return 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gpusched.cli.options import examples, json_option, print_json, run_argument
+from gpusched.cli.options import examples, json_option, print_json, run_argument, tell_damage
 from gpusched.errors import UsageError
 from gpusched.storage.rundir import RunDir
 
@@ -38,12 +38,14 @@ def command(run: RunDir, watch: bool, as_json: bool) -> int:
         from gpusched.ui.status import answer
 
         print_json(answer(opened, pid))
+        tell_damage(opened)
         return 0
     from rich.console import Console
 
     from gpusched.ui.status import page
 
     Console(highlight=False).print(page(opened, pid), soft_wrap=True)
+    tell_damage(opened)
     return 0
 
 

@@ -29,7 +29,7 @@ from gpusched.storage import metrics
 from gpusched.storage.files import make_folder
 from gpusched.storage.journal import Journal
 from gpusched.storage.records import Imported, Narrowed, Older, SearchRecord, TrialRecord
-from gpusched.storage.rundir import RunDir, as_json, remember, write_whole
+from gpusched.storage.rundir import RunDir, remember, write_record
 from gpusched.trial.checkpoint import States
 from gpusched.trial.settings import RESUMING, Settings
 
@@ -137,7 +137,7 @@ class Known:
 
     def _folder(self, run: RunDir, number: int, trial: Finished, launch: Launch) -> None:
         folder = run.make_trial(number)
-        write_whole(folder.record, as_json(TrialRecord(trial=number, values=launch.values)), durable=False)
+        write_record(folder.record, TrialRecord(trial=number, values=launch.values), durable=False)
         scores = self._scores(trial)
         before: list[dict[str, Any]] = [{"epoch": epoch, self._objective.name: None} for epoch in range(1, len(scores))]
         metrics.write(folder.metrics, [*before, {"epoch": len(scores), **trial.metrics}])
@@ -237,7 +237,7 @@ def import_project(path: Path, run: RunDir, objective: str | None = None) -> str
     )
     try:
         make_folder(run.path, run.trials.name)
-        write_whole(run.search, as_json(record))
+        write_record(run.search, record)
         known.write(run)
     except OSError as error:
         raise UsageError(f"{run.path}: cannot be written ({error.strerror}); name another with --run") from None

@@ -18,7 +18,7 @@ from gpusched.hyperparameters import HyperParameters
 from gpusched.runtime.scheduler import versions
 from gpusched.storage.files import make_folder
 from gpusched.storage.records import Imported, Narrowed, SearchRecord
-from gpusched.storage.rundir import RunDir, as_json, write_whole
+from gpusched.storage.rundir import RunDir, write_record
 from gpusched.trial.settings import Settings
 
 _WAY_OUT = "--fresh starts anew and keeps the old run aside"
@@ -63,7 +63,7 @@ def begin(
     """Writes search.json. Raises UsageError where the folder does not take it."""
     try:
         make_folder(run.path, run.trials.name)
-        write_whole(run.search, as_json(record_of(settings, space, narrowed, imported)))
+        write_record(run.search, record_of(settings, space, narrowed, imported))
     except OSError as error:
         raise UsageError(f"{run.path}: cannot be written ({error.strerror}); choose another --run") from None
 
@@ -88,7 +88,7 @@ def carry_on(run: RunDir, settings: Settings, space: dict[str, Any]) -> list[str
             warnings.append(f"{name} is {now} now, and was {was} when the search began")
     policy = record_of(settings, space).policy
     if policy != old.policy:
-        write_whole(run.search, as_json(msgspec.structs.replace(old, policy=policy)))
+        write_record(run.search, msgspec.structs.replace(old, policy=policy))
     return warnings
 
 
