@@ -15,6 +15,7 @@ import msgspec
 
 from gpusched.errors import UsageError
 from gpusched.hyperparameters import HyperParameters
+from gpusched.runtime import reader
 from gpusched.runtime.scheduler import versions
 from gpusched.storage.files import make_folder
 from gpusched.storage.records import Imported, Narrowed, SearchRecord
@@ -74,6 +75,7 @@ def carry_on(run: RunDir, settings: Settings, space: dict[str, Any]) -> list[str
     Raises UsageError naming the first thing that may not differ.
     """
     old = run.read_search()
+    reader.begin(old, run)  # What describes no search is said to be that, not to differ.
     for name, was, is_now in _differences(old, settings):
         raise UsageError(f"{name}: {run.path} was begun with {was!r}, now it is {is_now!r}; {_WAY_OUT}")
     _same_space(run, old.space, space)
