@@ -23,6 +23,8 @@ RESERVED = ("epoch", "execution", "seconds", checksum.KEY)
 
 #: So many lines may have been lost of a file that is still believed.
 _LOST = 1000
+#: Larger whole numbers have no float, and no metric is one.
+_WHOLE = 2**1000
 
 
 class Lines(NamedTuple):
@@ -85,7 +87,10 @@ def _sensible(record: dict[str, Any], count: int) -> bool:
         return False
     if not 0 < epoch <= count + _LOST or not 0 <= execution <= count + _LOST:
         return False
-    return all(value is None or isinstance(value, int | float) for value in record.values())
+    return all(
+        value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < _WHOLE)
+        for value in record.values()
+    )
 
 
 def append(path: Path, record: Mapping[str, Any]) -> None:

@@ -31,6 +31,8 @@ from gpusched.system.owner import Owner
 
 #: The name of an objective that was not given, see Objective.parse.
 DEFAULT = "default_objective"
+#: Whole numbers are written as such below this.
+_WHOLE = 2**63
 
 
 class Stopped(BaseException):
@@ -107,19 +109,30 @@ class StopRequest:
 
 
 def number(value: Any) -> float | int | None:
-    """A metric's value as a plain number, also of NumPy's and the frameworks' scalars; None where it is none."""
+    """A metric's value as a plain number, also of NumPy's and the frameworks' scalars; None where it is none.
+
+    A whole number that JSON's readers have no room for is a float; one beyond all floats is infinite.
+    """
     if value is None:
         return None
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, numbers.Integral):
-        return int(value)
+        whole = int(value)
+        return whole if abs(whole) < _WHOLE else _float(whole)
     try:
         if getattr(value, "shape", ()) not in ((), (1,)):
             return None
-        return float(value)
+        return _float(value)
     except (TypeError, ValueError):
         return None
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return -math.inf if value < 0 else math.inf
 
 
 class Record:

@@ -64,8 +64,10 @@ def test_no_bit_of_the_metrics_changes_unnoticed(tmp_path: Path) -> None:
 def test_epochs_that_no_trial_has_counted_are_left_out(tmp_path: Path) -> None:
     """A number of an epoch out of this world, or something that is no number, does not come to whoever draws it."""
     path = tmp_path / "metrics.jsonl"
-    path.write_text('{"epoch": 1, "loss": 1}\n{"epoch": 1000000000000000000, "loss": 1}\n{"epoch": 2, "loss": "x"}\n')
-    assert read_lines(path) == ([{"epoch": 1, "loss": 1}], [2, 3])
+    lines = ['{"epoch": 1, "loss": 1}', '{"epoch": 1000000000000000000, "loss": 1}', '{"epoch": 2, "loss": "x"}']
+    lines += [f'{{"epoch": 3, "loss": {10**400}}}']
+    path.write_text("".join(line + "\n" for line in lines))
+    assert read_lines(path) == ([{"epoch": 1, "loss": 1}], [2, 3, 4])
 
 
 def test_metrics_of_an_older_version_are_read(tmp_path: Path) -> None:

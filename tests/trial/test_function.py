@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 from typing import Any
 
@@ -311,3 +312,56 @@ def test_train_functions_need_no_framework(jobs: Any) -> None:
     """
     jobs.start(script, 0, 1).communicate()
     assert jobs.outcome().scores == {"val_loss": [0]}
+
+
+@pytest.mark.parametrize("huge", [10**400, -(10**400), math.inf], ids=["huge", "-huge", "inf"])
+def test_a_number_beyond_all_numbers_is_no_score(jobs: Any, huge: Any) -> None:
+    """As an infinite one: the trial has failed, and says why, instead of raising where it reports."""
+
+    def train(hp: Any, trial: Any) -> None:
+        for _ in range(trial.start_epoch, trial.stop_epoch):
+            trial.report(val_loss=huge)
+
+    outcome = jobs.train(train, 0, 2)
+    assert outcome.end is End.FAILED
+    assert outcome.failure.message == f"objective 'val_loss' is {'-inf' if huge < 0 else 'inf'} at epoch 1"
+    assert jobs.metrics == [{"epoch": 1, "val_loss": None}]
+
+
+def test_a_whole_number_that_json_has_no_room_for_is_a_float(jobs: Any) -> None:
+    """It counts as any other."""
+
+    def train(hp: Any, trial: Any) -> None:
+        trial.report(val_loss=2**80)
+
+    assert jobs.train(train, 0, 1).scores == {"val_loss": [2.0**80]}
+
+
+def test_a_damaged_checkpoint_is_not_trained_from(jobs: Any) -> None:
+    """One bit of it is another: the trial is trained from its beginning, and says so."""
+
+    def train(hp: Any, trial: Any) -> None:
+        weight = int(trial.load_checkpoint() or b"64")
+        for _ in range(trial.start_epoch, trial.stop_epoch):
+            weight -= 1
+            trial.report(val_loss=weight)
+            trial.save_checkpoint(b"%d" % weight)
+
+    jobs.train(train, 0, 2)
+    (file,) = jobs.folder.checkpoint.glob("*.bin")
+    file.write_bytes(b"22")
+    outcome = jobs.train(train, 2, 3)
+    assert outcome.scores == {"val_loss": [61]}
+    assert outcome.warnings == [f"{file}: damaged, its content is not what was written; training starts anew"]
+
+
+def test_a_checkpoint_whose_epochs_are_damaged_is_not_trained_from(jobs: Any) -> None:
+    """A score that cannot be read is trained again, not left out."""
+    jobs.train(loop, 0, 2)
+    path = jobs.folder.metrics
+    path.write_text(path.read_text().replace('"val_loss":10', '"val_loss":11'))
+    outcome = jobs.train(loop, 0, 3)
+    assert outcome.scores == {"val_loss": [10, 9, 8]}
+    assert outcome.warnings == [
+        f"{path}: epoch 1 of those before the checkpoint is lost or damaged; training starts anew"
+    ]
