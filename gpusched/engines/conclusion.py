@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 from gpusched.core.events import JobEnded
 from gpusched.core.outcome import End, Failure
 from gpusched.launcher.children import NO_ROOM, SUPERSEDED
 from gpusched.launcher.protocol import Ended
+from gpusched.storage import room
 from gpusched.storage.metrics import lines_of
 from gpusched.storage.reading import Unreadable, read, read_content
 from gpusched.storage.records import JobSpec, Outcome
@@ -30,15 +32,18 @@ def conclusion(
     usage = ended.usage if ended is not None else None
     outcome = read(folder.outcome, Outcome)
     if isinstance(outcome, Outcome) and (outcome.attempt, outcome.start) == (spec.attempt, spec.start):
+        end, failure = outcome.end, outcome.failure
+        if end is End.FATAL and failure is not None and failure.kind == room.DISK:
+            end, failure = _unwritten(spec, failure, End.FAILED)
         return JobEnded(
             at=0,
             trial=spec.trial,
             attempt=spec.attempt,
-            end=outcome.end,
+            end=end,
             epochs=outcome.epochs,
             scores=outcome.scores,
             stopped_early=outcome.stopped_early,
-            failure=outcome.failure,
+            failure=failure,
             retry=outcome.retry,
             usage=usage,
             late=outcome.late,
@@ -67,6 +72,15 @@ def conclusion(
         usage=usage,
         lines=count,
     )
+
+
+def _unwritten(spec: JobSpec, failure: Failure, otherwise: End) -> tuple[End, Failure]:
+    """A trial could not write something: the end of the search where the run directory takes nothing at all."""
+    why = room.refusal(Path(spec.run))
+    if why is None:
+        return otherwise, failure
+    what = f"{spec.run}: cannot be written ({why.strerror}); {room.advice(why)} and run the search again"
+    return End.FATAL, Failure(kind=room.DISK, message=f"{failure.message}; {what}")
 
 
 def refused(run: RunDir, spec: JobSpec) -> bool:
@@ -98,8 +112,8 @@ def _unsaid(
         message = f"trial {spec.trial} could not be started ({ended.error}); mend that and run the search again"
         return End.FATAL, Failure(kind="launch", message=message)
     if ended.status == NO_ROOM:
-        message = f"trial {spec.trial}: what it achieved could not be written ({spec.run}); see its log, and make room"
-        return End.FATAL, Failure(kind="disk", message=message)
+        failure = Failure(kind=room.DISK, message="its files could not be written; its log says why")
+        return _unwritten(spec, failure, End.KILLED)
     if interrupted:
         return End.INTERRUPTED, None
     if ended.status == SUPERSEDED:

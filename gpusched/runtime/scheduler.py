@@ -28,6 +28,7 @@ from gpusched.core.events import (
     SlotsChanged,
     TimeExpired,
 )
+from gpusched.core.outcome import End, Failure
 from gpusched.core.search import RULES, Phase
 from gpusched.devices import Slot
 from gpusched.engines.base import Engine
@@ -37,6 +38,7 @@ from gpusched.runtime.keeper import Keeper
 from gpusched.runtime.machine.layout import Laid, Layout
 from gpusched.runtime.reader import Run
 from gpusched.runtime.view import View
+from gpusched.storage import room
 from gpusched.storage.journal import Journal, JournalError
 from gpusched.storage.records import JobSpec, TrialRecord
 from gpusched.storage.rundir import keep_traceback, write_record
@@ -275,10 +277,22 @@ class Scheduler:
                 # The journal has it too: after a power cut it is written again with the next attempt.
                 write_record(folder.record, record, durable=False)
             except OSError as error:
-                raise JournalError(
-                    f"{folder.path}: cannot be written ({error.strerror}); make room and go on"
-                ) from error
+                self.post(self._unwritten(launch, error))
+                return
         await self._engine.launch(spec)
+
+    def _unwritten(self, launch: Launch, error: OSError) -> JobEnded:
+        """The end of an attempt whose folder cannot be written. Raises JournalError where the run directory cannot."""
+        why = room.refusal(self.run.dir.path)
+        if why is not None:
+            where = f"{self.run.dir.path}: cannot be written ({why.strerror})"
+            raise JournalError(f"{where}; {room.advice(why)} and run the same command again") from error
+        folder = self.run.dir.trial(launch.trial).path
+        message = f"{error.filename or folder}: cannot be written ({error.strerror})"
+        failure = Failure(kind=room.DISK, message=message)
+        return JobEnded(
+            at=0, trial=launch.trial, attempt=launch.attempt, end=End.KILLED, epochs=launch.start_epoch, failure=failure
+        )
 
     def _spec(self, trial_id: int) -> JobSpec:
         trial = self.search.trials[trial_id]

@@ -18,7 +18,7 @@ import msgspec
 from gpusched.core.commands import AnyCommand, Command
 from gpusched.core.events import AnyEvent, Event
 from gpusched.errors import GpuschedError, UsageError
-from gpusched.storage import checksum
+from gpusched.storage import checksum, room
 from gpusched.storage.files import open_own
 from gpusched.storage.reading import NOT_DECODED
 
@@ -66,9 +66,8 @@ class Journal:
         except OSError as error:
             os.ftruncate(self._fd, self._size)
             os.lseek(self._fd, self._size, os.SEEK_SET)
-            raise JournalError(
-                f"{self.path}: cannot be written ({error.strerror}); make room and run the same command again"
-            ) from error
+            where = f"{self.path}: cannot be written ({error.strerror})"
+            raise JournalError(f"{where}; {room.advice(error)} and run the same command again") from error
         self._size += len(content)
         self._checksum = last
 

@@ -168,7 +168,11 @@ class RunDir:
         return _is_run(self.path)
 
     def make_trial(self, trial_id: int) -> TrialDir:
-        """The trial's folder, made where it is absent. Raises OSError where it cannot be, or is a link."""
+        """The trial's folder, made where it is absent. Raises OSError where it cannot be, or is a link.
+
+        A run directory that has been moved is not made again in its old place.
+        """
+        os.stat(self.path)
         return TrialDir(make_folder(self.path, self.trials.name, name_of(trial_id)))
 
     def move_aside(self) -> Path:

@@ -116,7 +116,7 @@ class States:
         trial has forked.
         """
         self._owner.demand("save_checkpoint")
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(exist_ok=True)
         files: dict[str, int] = {}
         digests: dict[str, str] = {}
         before = self._entries.get(str(execution))

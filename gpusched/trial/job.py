@@ -6,7 +6,6 @@ set before this is called; who starts the process, and what is decided about its
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from typing import Any
 
 from gpusched.core.outcome import End, Failure
 from gpusched.errors import fails_one_trial, fatal_classes, name_of_class, plain, shown, traceback_of, words_of
-from gpusched.storage import claim
+from gpusched.storage import claim, room
 from gpusched.storage.metrics import read_metrics
 from gpusched.storage.records import JobSpec, Outcome
 from gpusched.storage.rundir import RunDir, write_record
@@ -31,8 +30,6 @@ from gpusched.trial.task import Task
 from gpusched.trial.tuning.left import Left, begin, file_of
 from gpusched.trial.tuning.trial import TunerTrial
 
-#: The run directory cannot take what has to be kept: no trial could do better.
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _TRACEBACK_LINES = 60
 _OWN = str(Path(__file__).parents[1])
 #: Said of a run_trial that reports by the oracle, which Keras Tuner warns of as well.
@@ -109,9 +106,10 @@ class Job:
         classes = fatal_classes(error)
         end, retry, kind = End.FAILED, True, name_of_class(error)
         message = words_of(error) or kind
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
-            end = End.FATAL
-            message = f"{error.strerror} ({error.filename or self.spec.run}): make room and run the search again"
+        if isinstance(error, OSError) and error.errno in room.FULL:
+            # No trial could do better, if it is the run's disk: whoever reads this finds out.
+            end, kind = End.FATAL, room.DISK
+            message = f"{error.strerror} ({error.filename or self.spec.run})"
         elif classes:
             end, retry = End.FATAL, False
         elif fails_one_trial(error):

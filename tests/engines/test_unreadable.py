@@ -73,14 +73,14 @@ async def test_who_does_not_want_to_wait_for_it(engines: Any, monkeypatch: pytes
 
 @LOCAL
 async def test_a_folder_where_the_outcome_belongs(engines: Any) -> None:
-    """The trial cannot say how it ended: the search ends with the reason, and can go on when that is mended."""
+    """The trial cannot say how it ended: that costs the attempt, since the disk takes what others write."""
     async with engines() as place:
         await place.engine.launch(place.spec(0, "hang"))
         await place.begun(0)
         place.run.trial(0).outcome.mkdir()
         (place.work.trial(0).path / "go").touch()
         end = await place.end_of(0)
-    assert (end.end, end.failure.kind) == (End.FATAL, "disk")
+    assert (end.end, end.failure.kind) == (End.KILLED, "disk")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"trial": 0, "attempt": 1, "end": "\xff"}', b"[" * 100_000])

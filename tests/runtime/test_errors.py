@@ -65,13 +65,13 @@ TRAINING = {
     "an exit": ("import os; os._exit(3)", "its process exited with code 3"),
     "a crash": ("import os; os.kill(os.getpid(), 11)", "its process was ended by SIGSEGV"),
     "an exception": ("raise ValueError('odd')", "ValueError: odd"),
-    "a full disk": (
-        "raise OSError(28, 'No space left on device', 'model.h5')",
-        "No space left on device (model.h5): make room and run the search again",
+    "a full disk elsewhere": (
+        "raise OSError(28, 'No space left on device', '/dev/shm/model.h5')",
+        "No space left on device (/dev/shm/model.h5)",
     ),
     "an outcome that cannot be written": (
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); trial.report(val_loss=1.0)",
-        "what it achieved could not be written",
+        "its files could not be written; its log says why",
     ),
 }
 
