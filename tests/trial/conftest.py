@@ -154,6 +154,7 @@ def job(start, stop, tuner=None, run="run", build=build, fit=None, args=(), tria
     kwargs = {**data, **(fit or {})} if not args else dict(fit or {})
     spec = JobSpec(run=os.path.abspath(run), trial=trial, attempt=attempt, start_epoch=start, stop_epoch=stop,
                    **{"values": {"units": 8}, "seed": 5, **fields})
+    os.makedirs(run, exist_ok=True)
     outcome = run_job(Task(tuner, tuple(args), kwargs), spec, alive=lambda: None)
     return json.loads(msgspec.json.encode(outcome))
 
