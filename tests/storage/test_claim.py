@@ -18,7 +18,9 @@ from gpusched.trial.checkpoint import States
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDir:
     monkeypatch.setattr(claim, "_own", None)
-    return RunDir(tmp_path / "run")
+    run = RunDir(tmp_path / "run")
+    run.path.mkdir()
+    return run
 
 
 def take(run: RunDir, attempt: int = 1) -> None:
@@ -52,6 +54,7 @@ def test_a_trial_is_lost_to_whoever_takes_it(run: RunDir, how: str, monkeypatch:
             take(run, attempt=2)
         elif how == "a fresh start":
             run.move_aside()
+            run.path.mkdir()
             take(run)
         else:
             shutil.rmtree(run.trial(0).path)
