@@ -99,6 +99,11 @@ class JournalReader:
         self._checksum: int | None = None  #: of the last line; None before the first that has one
         self.torn = False  #: the last read met an unfinished last line
 
+    @property
+    def offset(self) -> int:
+        """Bytes read so far: whole lines."""
+        return self._offset
+
     def read(self) -> list[Line]:
         """The whole lines since the last call; an unfinished one is left for the next.
 

@@ -190,19 +190,19 @@ class RunDir:
         shutil.rmtree(self.trial(trial_id).checkpoint, ignore_errors=True)
 
 
-def _state(name: str) -> Path:
+def state_file(name: str) -> Path:
     """A file of this user's that belongs to no run."""
     state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     return Path(state) / "gpusched" / name
 
 
 def _latest_file() -> Path:
-    return _state("newest")
+    return state_file("newest")
 
 
 def keep_traceback(text: str) -> Path | None:
     """Puts the traceback of user code that failed before there was a run where its author finds it; None: nowhere."""
-    file = _state("traceback.txt")
+    file = state_file("traceback.txt")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, text.encode(errors="replace"), durable=False)
