@@ -24,7 +24,7 @@ from gpusched.engines.base import Engine
 from gpusched.engines.local import LocalEngine
 from gpusched.engines.ray.cluster import Cluster
 from gpusched.engines.ray.engine import RayEngine
-from gpusched.errors import UsageError
+from gpusched.errors import GpuschedError, UsageError
 from gpusched.launcher.client import LauncherClient
 from gpusched.launcher.protocol import Load
 from gpusched.oracles import CUSTOM
@@ -148,7 +148,10 @@ class Session:
                 return Finish(reason="interrupted", code=130)
 
     async def _from_launcher(self) -> Finish:
-        launcher = self._launcher = await self._start(self._source)
+        try:
+            launcher = self._launcher = await self._start(self._source)
+        except OSError as error:  # No process can be started, or the one that was to do it has been killed.
+            raise GpuschedError(f"the launcher does not start ({error.strerror}); run the same command again") from None
         lock = run = None
         made = False
         try:

@@ -185,3 +185,35 @@ def test_a_fault_of_our_own_ends_the_search_in_a_line(lab: Any) -> None:
     assert "Traceback" not in said
     assert lab.processes() == []
     assert lab.finish(*RANDOM)[0] == 0
+
+
+def test_a_copy_that_is_killed_before_its_first_launcher_is_told_in_a_line(lab: Any) -> None:
+    """The process that was to fork the launcher is gone: one line, no traceback, and the next start trains."""
+    script = """
+import os, signal, sys
+import gpusched as gs
+from gpusched.launcher.standby.copies import Copy
+
+def train(hp, trial):
+    trial.report(val_loss=hp.Float("x", 0, 1))
+
+def killed(*given, make=Copy.make):
+    copy = make(*given)
+    os.kill(copy.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, copy.pid, os.WEXITED | os.WNOWAIT)
+    return copy
+
+if os.path.exists("kill"):
+    Copy.make = killed
+tuner = gs.RandomSearch(train=train, objective="val_loss", max_trials=2, seed=1, cpu_slots=1, gpus="none")
+tuner.search()
+"""
+    lab.write(script)
+    (lab.folder / "kill").touch()
+    code, said = lab.finish(command=[sys.executable, str(lab.script)])
+    assert (code, "Traceback" in said) == (1, False), said
+    assert "the launcher does not start (" in said
+    assert lab.processes() == []
+    (lab.folder / "kill").unlink()
+    code, said = lab.finish(command=[sys.executable, str(lab.script)])
+    assert code == 0, said
