@@ -11,15 +11,18 @@ neither Keras nor NVML.
 
 from typing import TYPE_CHECKING, Any
 
-from gpusched import errors
-from gpusched.engines.simulated import simulate
-from gpusched.hypermodel import HyperModel
-from gpusched.hyperparameters import HyperParameters
-from gpusched.keras_tuner import paths
-from gpusched.launcher.standby import wakes
-from gpusched.objective import Objective
-from gpusched.system.growth import ask_for_growth
-from gpusched.tuners import ASHA, BayesianOptimization, GridSearch, Hyperband, RandomSearch, Tuner
+from gpusched.system.early import Importing
+
+with Importing():
+    from gpusched import errors
+    from gpusched.engines.simulated import simulate
+    from gpusched.hypermodel import HyperModel
+    from gpusched.hyperparameters import HyperParameters
+    from gpusched.keras_tuner import paths
+    from gpusched.launcher.standby import wakes
+    from gpusched.objective import Objective
+    from gpusched.system.growth import ask_for_growth
+    from gpusched.tuners import ASHA, BayesianOptimization, GridSearch, Hyperband, RandomSearch, Tuner
 
 if TYPE_CHECKING:  # Loaded when they are asked for.
     from gpusched import applications, oracles, tuners

@@ -23,6 +23,7 @@ if not sys.platform.startswith("linux"):
 import click
 
 from gpusched.errors import GpuschedError, UsageError
+from gpusched.system import early
 
 #: Command: its module and its line in `gpusched --help` (here, so that the help imports nothing).
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -58,6 +59,7 @@ class Commands(click.Group):
             return None
         module = importlib.import_module(f"gpusched.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = module.command
+        early.raise_interrupts()
         return command
 
     def resolve_command(
@@ -105,10 +107,8 @@ def cli(ctx: click.Context) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs a command and exits: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError, ValueError):
-            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a name is no reason to fail
     code = _run(argv)
+    early.exit_with(code)
     # A reader that left early (`| head`) shows here at the latest, and again when the interpreter flushes.
     try:
         sys.stdout.flush()
@@ -120,6 +120,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _run(argv: Sequence[str] | None) -> int:
     try:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError, ValueError):
+                stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a name is no reason to fail
         answer: Any = cli.main(args=argv, prog_name="gpusched", standalone_mode=False)
         return answer if isinstance(answer, int) else 0
     except click.exceptions.Exit as done:

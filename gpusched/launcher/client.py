@@ -82,6 +82,23 @@ def _from_nothing(line: socket.socket, mark: str, source: Load) -> Guardian:
     return Guardian(process.pid, os.pidfd_open(process.pid), process)
 
 
+async def _launched(line: socket.socket, mark: str, source: Load, copy: Copy | None) -> Guardian:
+    if copy is None:
+        return _from_nothing(line, mark, source)
+    # In a thread: it may still be importing the framework.
+    launching = asyncio.ensure_future(asyncio.to_thread(copy.launch, line, mark, source))
+    try:
+        return Guardian(*await asyncio.shield(launching))
+    except asyncio.CancelledError:
+        copy.close()  # Which ends the wait for its answer.
+        await asyncio.wait({launching})
+        if launching.exception() is None:
+            guardian = Guardian(*launching.result())
+            guardian.kill()
+            guardian.forget()
+        raise
+
+
 class LauncherClient:
     """Talks to one launcher: questions are answered in order, news go to `on_news`."""
 
@@ -118,12 +135,17 @@ class LauncherClient:
         """
         ours, theirs = socket.socketpair()
         mark = new_mark()
-        with theirs:
-            if copy is None:
-                guardian = _from_nothing(theirs, mark, source)
-            else:  # In a thread: it may still be importing the framework.
-                guardian = Guardian(*await asyncio.to_thread(copy.launch, theirs, mark, source))
-        client = cls(ours, *await asyncio.open_unix_connection(sock=ours, limit=1 << 26), guardian=guardian)
+        guardian = None
+        try:
+            with theirs:
+                guardian = await _launched(theirs, mark, source, copy)
+            client = cls(ours, *await asyncio.open_unix_connection(sock=ours, limit=1 << 26), guardian=guardian)
+        except BaseException:  # Interrupted, for one.
+            ours.close()
+            if guardian is not None:
+                guardian.kill()
+                guardian.forget()
+            raise
         client.mark = mark
         if copy is None:
             with contextlib.suppress(LauncherGone):  # Whoever waits for its answer is told.

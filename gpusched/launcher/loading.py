@@ -79,12 +79,13 @@ def launch(sock: socket.socket, made: UserCode | None = None, source: Load | Non
 
 
 def _first_message(sock: socket.socket) -> Load:
+    """Reads no further: what follows is for the process that serves."""
     buffer = b""
     while not buffer.endswith(b"\n"):
-        block = sock.recv(1 << 16)
-        if not block:
+        ahead = sock.recv(1 << 16, socket.MSG_PEEK)
+        if not ahead:
             raise SystemExit(0)
-        buffer += block
+        buffer += sock.recv(ahead.find(b"\n") + 1 or len(ahead))
     message = decode_request.decode(buffer)
     assert isinstance(message, Load)
     return message

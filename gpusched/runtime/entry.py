@@ -7,15 +7,13 @@ import contextlib
 import os
 import shlex
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from gpusched.core.commands import Finish
-from gpusched.errors import GpuschedError, UsageError
+from gpusched.errors import UsageError
 from gpusched.launcher.protocol import Load
 from gpusched.runtime.launch_source import LaunchSource, launch_source
 from gpusched.runtime.session import Session
@@ -62,7 +60,7 @@ async def search_async(task: Task, *, view: View) -> None:
 
 def search(task: Task, *, view: View) -> None:
     """The same for a caller without a loop; where one is running already (a notebook) it works beside it."""
-    with _plain_ends(), launch_source(task) as source, searching.running():
+    with launch_source(task) as source, searching.running():
         session = _session(task, source, view)
         _judge(_in_thread(session) if _loop_runs() else asyncio.run(session.run()), session)
 
@@ -84,24 +82,6 @@ def _loop_runs() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-@contextlib.contextmanager
-def _plain_ends() -> Iterator[None]:
-    """What leaves a script uncaught is shown in one line, as the command line does; a caller may still catch it."""
-    try:
-        yield
-    except (GpuschedError, KeyboardInterrupt):
-        if not hasattr(sys, "ps1") and sys.excepthook is sys.__excepthook__:
-            sys.excepthook = _one_line
-        raise
-
-
-def _one_line(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    if issubclass(kind, GpuschedError):
-        print(f"gpusched: {error}", file=sys.stderr)
-    elif not issubclass(kind, KeyboardInterrupt):  # Its line has been said when it was heard.
-        sys.__excepthook__(kind, error, traceback)
 
 
 def _in_thread(session: Session) -> Finish:

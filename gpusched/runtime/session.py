@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
 import stat
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
@@ -41,12 +42,13 @@ from gpusched.runtime.machine.signs import SILENT_SECONDS, Signs
 from gpusched.runtime.machine.watch import LOOK_SECONDS, Watch, own_gpus
 from gpusched.runtime.reader import Run
 from gpusched.runtime.scheduler import Scheduler
-from gpusched.runtime.signals import heed_signals, redirect
+from gpusched.runtime.signals import NAMES, heed_signals, redirect
 from gpusched.runtime.view import CallsHooks, View
 from gpusched.storage.files import make_folder
 from gpusched.storage.journal import Journal
 from gpusched.storage.lock import RunLock, holder
 from gpusched.storage.rundir import RunDir, remember
+from gpusched.system import early
 from gpusched.system.tasks import supervised
 from gpusched.trial.settings import Settings
 
@@ -93,6 +95,7 @@ class Session:
         self._run_dir: RunDir | None = None
         self._cluster: Cluster | None = None  #: of Ray
         self.rest: int | None = None  #: the line of the script behind its search(), which is not executed
+        self._early: list[signal.Signals] = []  #: asked for in another thread before there was a loop
         self._asked = 0  #: how often someone asked for the end
         self._detached = False
 
@@ -119,9 +122,11 @@ class Session:
 
     def stop_from_thread(self) -> None:
         """The same, called in another thread than the loop's."""
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # The loop has ended meanwhile.
-                self._loop.call_soon_threadsafe(self.stop)
+        if self._loop is None:
+            self._early.append(signal.SIGINT)
+            return
+        with contextlib.suppress(RuntimeError):  # The loop has ended meanwhile.
+            self._loop.call_soon_threadsafe(self.stop)
 
     def detach(self) -> None:
         """The terminal is gone: what is still said goes where a search in the background says it."""
@@ -140,6 +145,8 @@ class Session:
         with heed_signals(self.stop, self.detach):
             # A task of its own: Ctrl-C while the script is loading ends it, and not the caller.
             self._work = asyncio.create_task(self._from_launcher(), name="session")
+            for number in (*self._early, *early.kept()):
+                self.stop(NAMES[number])
             try:
                 return await self._work
             except asyncio.CancelledError:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from gpusched.storage.files import open_own
 
-_STOPPING = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+#: Of the signals that stop a search.
+NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
 
 @contextlib.contextmanager
@@ -25,8 +26,8 @@ def heed_signals(stop: Callable[[str], None], detach: Callable[[], None]) -> Ite
         yield
         return
     loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in (*_STOPPING, signal.SIGHUP)}
-    for number, name in _STOPPING.items():
+    before = {number: signal.getsignal(number) for number in (*NAMES, signal.SIGHUP)}
+    for number, name in NAMES.items():
         loop.add_signal_handler(number, stop, name)
     if before[signal.SIGHUP] is not signal.SIG_IGN:  # nohup has said already that it is not to matter
         loop.add_signal_handler(signal.SIGHUP, detach)

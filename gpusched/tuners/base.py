@@ -17,6 +17,7 @@ from gpusched.errors import UsageError
 from gpusched.hypermodel import HyperModel, as_hypermodel
 from gpusched.hyperparameters import HyperParameters
 from gpusched.objective import MultiObjective
+from gpusched.system.early import Interruptible
 from gpusched.system.origin import working_directory
 from gpusched.trial import searching
 from gpusched.trial.settings import Asked
@@ -186,12 +187,13 @@ class BaseTuner(Hooks):
         self._searched = True  # Here or, where this is a trial of a later search, by the caller.
         if searching.meet(task):
             return
-        from gpusched.runtime import entry
-        from gpusched.tuners.calling import calling
-        from gpusched.ui.watch.view import for_tuner
+        with Interruptible():
+            from gpusched.runtime import entry
+            from gpusched.tuners.calling import calling
+            from gpusched.ui.watch.view import for_tuner
 
-        with calling(self, for_tuner(fit_kwargs.get("verbose"), own_loop=task.own_loop)) as view:
-            entry.search(task, view=view)
+            with calling(self, for_tuner(fit_kwargs.get("verbose"), own_loop=task.own_loop)) as view:
+                entry.search(task, view=view)
 
     async def search_async(self, *fit_args: Any, **fit_kwargs: Any) -> None:
         """The same within a running loop of asyncio."""

@@ -12,6 +12,7 @@ import click
 from gpusched.cli.options import examples
 from gpusched.cli.search.options import given, search_options
 from gpusched.errors import UsageError
+from gpusched.system.early import Keeping
 
 
 class Run(click.Command):
@@ -59,6 +60,11 @@ def command(script: Path, arguments: tuple[str, ...], detach: bool, report_fd: i
 
         argv = sys.argv[1:] if len(sys.argv) > 1 else []
         return start([word for word in argv[: _own(argv)] if word not in ("-d", "--detach")] + argv[_own(argv) :])
+    with Keeping():
+        return _run(script, arguments, report_fd, options)
+
+
+def _run(script: Path, arguments: tuple[str, ...], report_fd: int | None, options: dict[str, Any]) -> int:
     from gpusched.cli.search.hooks import Following
     from gpusched.runtime.entry import run_script
     from gpusched.runtime.view import View

@@ -114,12 +114,12 @@ class Copy:
 
     def close(self) -> None:
         """Ends it; launchers that came of it live on."""
-        self.orders.close()
         if self.maker == os.getpid():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(self.pid, 0)
+        self.orders.close()
 
 
 def wait_for_orders(orders: socket.socket, maker: int, serve: Callable[[socket.socket, Load], int]) -> NoReturn:
