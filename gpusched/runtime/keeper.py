@@ -5,12 +5,12 @@ The best few trials keep their best weights, for get_best_models; nothing else i
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 
 from gpusched.core.events import JobEnded
 from gpusched.core.trial import TrialState
 from gpusched.runtime.reader import Run
+from gpusched.trial.checkpoint import drop
 
 
 class Keeper:
@@ -23,7 +23,7 @@ class Keeper:
     def release(self, trials: Iterable[int]) -> None:
         """These trials will never train again: their full state goes."""
         for trial_id in trials:
-            self._run.dir.drop_checkpoint(trial_id)
+            drop(self._run.dir.trial(trial_id).checkpoint)
 
     def ended(self, event: JobEnded) -> None:
         """After a job: best weights stay for the best `keep` trials only."""
@@ -43,5 +43,5 @@ class Keeper:
                     self._drop_best(trial_id)
 
     def _drop_best(self, trial_id: int) -> None:
-        shutil.rmtree(self._run.dir.trial(trial_id).best, ignore_errors=True)
+        drop(self._run.dir.trial(trial_id).best)
         self._holding.discard(trial_id)

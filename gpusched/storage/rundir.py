@@ -5,14 +5,13 @@ runs/digits/
   launcher/                    one folder of sockets and logs for the launchers
   trials/0007/
     trial.json  metrics.jsonl  log.txt  log.times  outcome.json  process.json
-    checkpoint/  best/
+    checkpoint/  best/  files/
 """
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -106,6 +105,11 @@ class TrialDir:
     def best(self) -> Path:
         return self.path / "best"
 
+    @property
+    def files(self) -> Path:
+        """What a loop of the user's own keeps."""
+        return self.path / "files"
+
 
 @dataclass(frozen=True)
 class RunDir:
@@ -184,10 +188,6 @@ class RunDir:
             target = self.path.with_name(f"{self.path.name}-{stamp}-{n}")
         self.path.rename(target)
         return target
-
-    def drop_checkpoint(self, trial_id: int) -> None:
-        """Deletes a checkpoint that no decision can ask for any more."""
-        shutil.rmtree(self.trial(trial_id).checkpoint, ignore_errors=True)
 
 
 def state_file(name: str) -> Path:

@@ -11,16 +11,21 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from gpusched.storage import checksum, claim
+from gpusched.storage.files import make_folder
 from gpusched.storage.reading import Unreadable, decode, read_content
 from gpusched.storage.rundir import as_json, write_whole
 from gpusched.system.owner import Owner
+
+#: Names of what is put here, finished and unfinished.
+_OURS = re.compile(r"(\.new-)?(\d+-\d{4,}b?\..+|state\.json)|\.state\.json\.\d+")
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -116,7 +121,8 @@ class States:
         trial has forked.
         """
         self._owner.demand("save_checkpoint")
-        self.folder.mkdir(exist_ok=True)
+        claim.check()
+        make_folder(self.folder.parent, self.folder.name)
         files: dict[str, int] = {}
         digests: dict[str, str] = {}
         before = self._entries.get(str(execution))
@@ -127,6 +133,7 @@ class States:
                 name = f"{execution}-{epoch:04d}b{suffix}"
             # Keras looks at the end of a name: the mark of what is unfinished stands in front.
             aside = self.folder / f".new-{name}"
+            aside.unlink(missing_ok=True)  # Whatever stands there, be it a link.
             write(aside)
             if durable:
                 _sync(aside)
@@ -156,6 +163,7 @@ class States:
             write_whole(self.folder / "state.json", content)
         else:
             aside = self.folder / ".new-state.json"
+            aside.unlink(missing_ok=True)
             aside.write_bytes(content)
             os.replace(aside, self.folder / "state.json")
         self._entries = entries
@@ -163,11 +171,29 @@ class States:
 
     def _sweep(self) -> None:
         """Deletes what no state counts any more."""
-        kept = {"state.json"}.union(*(entry.files for entry in self._entries.values()))
-        for name in os.listdir(self.folder):
-            if name not in kept:
+        _clear(self.folder, {"state.json"}.union(*(entry.files for entry in self._entries.values())))
+
+
+def drop(folder: Path) -> None:
+    """Deletes the states in a folder, and the folder unless somebody else has put something there."""
+    _clear(folder, set())
+    with contextlib.suppress(OSError):
+        os.rmdir(folder)
+
+
+def _clear(folder: Path, kept: Set[str]) -> None:
+    """Deletes the files of states but for those. Others in the folder are not ours; where it is a link, nothing is."""
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        for name in os.listdir(fd):
+            if name not in kept and _OURS.fullmatch(name):
                 with contextlib.suppress(OSError):
-                    os.unlink(self.folder / name)
+                    os.unlink(name, dir_fd=fd)
+    finally:
+        os.close(fd)
 
 
 def _digest(path: Path) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gpusched.hyperparameters import HyperParameters
+from gpusched.storage.files import make_folder
 from gpusched.storage.metrics import RESERVED
 from gpusched.storage.records import JobSpec
 from gpusched.storage.rundir import RunDir
@@ -25,7 +26,7 @@ class Trial:
     Attributes:
         id: the trial's number.
         values: its hyperparameters by name.
-        folder: a folder of its own, for whatever the loop wants to keep.
+        folder: a folder of its own, for whatever the loop wants to keep; made when it is asked for.
         start_epoch: epochs reported when the newest checkpoint was saved; 0 without one.
         stop_epoch: train up to here; a report beyond it ends the loop.
         execution: which of executions_per_trial this is, from 0.
@@ -38,13 +39,19 @@ class Trial:
         self.stop_epoch = spec.stop_epoch
         self.start_epoch = states.epoch(execution)
         self.execution = execution
-        self.folder: Path = RunDir(Path(spec.run)).trial(spec.trial).path
+        own = RunDir(Path(spec.run)).trial(spec.trial)
+        # A loop of a search that an earlier version began has its files among ours.
+        self._folder: Path = own.files if spec.start else own.path
         self.hyperparameters = hp
         self._record, self._states, self._stop = record, states, stop
         #: Whether the loop has taken its chance to save since it last reported. At its start nothing is unsaved.
         self._saved = True
         #: Called before the first report counts.
         self.before_first_report: Callable[[], None] | None = None
+
+    @property
+    def folder(self) -> Path:
+        return make_folder(self._folder.parent, self._folder.name)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -110,7 +117,7 @@ class Probing(Trial):
     def __init__(self, hp: HyperParameters, folder: Path) -> None:
         self.id = -1
         self.start_epoch = self.stop_epoch = self.execution = 0
-        self.folder = folder
+        self._folder = folder
         self.hyperparameters = hp
 
     def load_checkpoint(self) -> bytes | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from gpusched.storage.metrics import append, read_metrics, truncate_after
-from gpusched.trial.checkpoint import States
+from gpusched.trial.checkpoint import States, drop
 
 
 def put(states: States, epoch: int, content: str, execution: int = 0) -> None:
@@ -115,3 +116,51 @@ def test_a_state_of_an_older_version_counts(place: Path) -> None:
     del table["executions"]["0"]["digests"], table["crc32"]
     (place / "state.json").write_text(json.dumps(table))
     assert read(place) == (1, "content")
+
+
+def test_only_files_of_states_are_deleted(tmp_path: Path) -> None:
+    """What else somebody keeps in the folder stays, when a state is replaced and when all are dropped."""
+    folder = tmp_path / "checkpoint"
+    (folder / "sub").mkdir(parents=True)
+    mine = ["thesis.tex", ".hidden", "3", "0-1.bin", "sub"]
+    for name in mine[:-1]:
+        (folder / name).write_text("stays")
+    (folder / ".new-0-0001.bin").write_text("unfinished")
+    states = States(folder)
+    put(states, 1, "a")
+    put(states, 2, "b")
+    assert sorted(os.listdir(folder)) == sorted([*mine, "0-0002.bin", "state.json"])
+    drop(folder)
+    assert sorted(os.listdir(folder)) == sorted(mine)
+    for name in mine[:-1]:
+        (folder / name).unlink()
+    (folder / "sub").rmdir()
+    put(States(folder), 1, "a")
+    drop(folder)
+    assert not folder.exists()
+    drop(folder)
+
+
+def test_a_link_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    """Nothing is put into the folder it leads to, and nothing deleted there."""
+    outside, folder = tmp_path / "outside", tmp_path / "checkpoint"
+    put(States(outside), 1, "theirs")
+    (outside / "0-0007.bin").write_text("stays")
+    there = sorted(os.listdir(outside))
+    folder.symlink_to(outside)
+    with pytest.raises(OSError, match="it is a link"):
+        put(States(folder), 2, "ours")
+    drop(folder)
+    assert sorted(os.listdir(outside)) == there
+
+
+def test_a_link_in_place_of_a_file_is_replaced(tmp_path: Path) -> None:
+    """Also where it has the name under which a file is written before it is whole."""
+    outside, folder = tmp_path / "precious", tmp_path / "checkpoint"
+    outside.write_text("stays")
+    folder.mkdir()
+    for name in (".new-0-0001.bin", "0-0001.bin", "state.json", ".new-state.json", f".state.json.{os.getpid()}"):
+        (folder / name).symlink_to(outside)
+    put(States(folder), 1, "a")
+    assert read(folder) == (1, "a")
+    assert outside.read_text() == "stays"
