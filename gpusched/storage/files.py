@@ -22,13 +22,15 @@ def open_own(path: Path, flags: int, mode: int = 0o644) -> int:
     """
     try:
         # A pipe would be waited for.
-        fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+        fd = os.open(path, flags & ~os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise _linked(path) from None
         raise
     found = os.fstat(fd)
     if stat.S_ISREG(found.st_mode) and not (flags & _WRITES and found.st_nlink > 1):
+        if flags & os.O_TRUNC:
+            os.ftruncate(fd, 0)
         return fd
     os.close(fd)
     if stat.S_ISREG(found.st_mode):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
 import pickle
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gpusched.launcher.standby.forkable import unforkable
+from gpusched.storage.files import open_own
 from gpusched.trial.tuning.folds import at_once
 from gpusched.tuners.base import BaseTuner
 
@@ -107,7 +109,8 @@ class SklearnTuner(BaseTuner):
 
     def save_model(self, trial_id: int | str, model: Any, step: int = 0) -> None:
         """Pickles the model into the trial's folder."""
-        with open(Path(self.get_trial_dir(trial_id)) / _FILE, "wb") as file:
+        path = Path(self.get_trial_dir(trial_id)) / _FILE
+        with open(open_own(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
             pickle.dump(model, file)
 
     def load_model(self, trial: Any) -> Any:
