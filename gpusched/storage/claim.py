@@ -7,6 +7,7 @@ it looks, before each write, whether the file is still the one that it put there
 
 from __future__ import annotations
 
+import errno
 import os
 
 import msgspec
@@ -38,12 +39,18 @@ class _Claim:
 
     def _stamp(self) -> tuple[int, int, int] | None:
         try:
-            # Opened, not only looked at: over a network, what is known of a file may be a minute old.
-            fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                # Opened, not only looked at: over a network, what is known of a file may be a minute old.
+                fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE):
+                    raise
+                found = os.lstat(self._path)  # Its descriptors are used up: the trial is its own all the same.
+            else:
+                found = os.fstat(fd)
+                os.close(fd)
         except OSError:
             return None
-        found = os.fstat(fd)
-        os.close(fd)
         return found.st_dev, found.st_ino, found.st_mtime_ns
 
     @property
