@@ -7,6 +7,8 @@ the thing, its value and the way out, and the command line prints that line inst
 import sys
 from collections.abc import Sequence
 
+from gpusched.printable import clean
+
 
 class GpuschedError(Exception):
     """Root of all errors that gpusched raises on purpose."""
@@ -54,8 +56,8 @@ def shown(value: object) -> str:
 
 
 def name_of_class(error: BaseException) -> str:
-    """Its class's name."""
-    return plain(type(error).__name__)
+    """Its class's name, which may have been made of anything."""
+    return clean(plain(type(error).__name__))
 
 
 def words_of(error: BaseException) -> str:

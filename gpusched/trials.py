@@ -14,6 +14,7 @@ from typing import Any, Self, TextIO
 
 from gpusched.hyperparameters import HyperParameters
 from gpusched.metrics import MetricsTracker
+from gpusched.printable import tell
 
 
 class TrialStatus:
@@ -60,12 +61,12 @@ class Trial:
     def summary(self, file: TextIO | None = None) -> None:
         """Prints id, values, score and, where it failed, why."""
         out = file or sys.stdout
-        print(f"Trial {self.trial_id} summary\nHyperparameters:", file=out)
+        tell(f"Trial {self.trial_id} summary\nHyperparameters:", out)
         self.display_hyperparameters(out)
         if self.score is not None:
-            print(f"Score: {self._score_words()}", file=out)
+            tell(f"Score: {self._score_words()}", out)
         if self.message is not None:
-            print(self.message, file=out)
+            tell(self.message, out)
 
     def _score_words(self) -> str:
         return str(self.score)
@@ -74,9 +75,9 @@ class Trial:
         """Prints the values."""
         out = file or sys.stdout
         for name, value in self.hyperparameters.values.items():
-            print(f"{name}: {value}", file=out)
+            tell(f"{name}: {value}", out)
         if not self.hyperparameters.values:
-            print("default configuration", file=out)
+            tell("default configuration", out)
 
     def get_state(self) -> dict[str, Any]:
         """All of it, as a dict of JSON's types."""

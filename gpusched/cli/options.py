@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import click
 
+from gpusched.printable import escaped, plain_lines
 from gpusched.storage.rundir import RunDir, find_run
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -139,7 +140,12 @@ def print_json(facts: Any) -> None:
     """Facts of plain types as JSON of two spaces; NaN and infinity as null."""
     import msgspec
 
-    click.echo(msgspec.json.format(msgspec.json.encode(facts), indent=2).decode())
+    click.echo(escaped(msgspec.json.format(msgspec.json.encode(facts), indent=2).decode()))
+
+
+def say(text: str) -> None:
+    """Prints lines for people, whoever named what is in them."""
+    click.echo(plain_lines(text))
 
 
 def tell_damage(run: Run) -> None:

@@ -6,10 +6,13 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from gpusched.core.events import JobEnded
 from gpusched.core.outcome import End, Failure
 from gpusched.launcher.children import NO_ROOM, SUPERSEDED
 from gpusched.launcher.protocol import Ended
+from gpusched.printable import clean, plain_lines
 from gpusched.storage import room
 from gpusched.storage.metrics import lines_of
 from gpusched.storage.reading import Unreadable, read, read_content
@@ -43,12 +46,12 @@ def conclusion(
             epochs=outcome.epochs,
             scores=outcome.scores,
             stopped_early=outcome.stopped_early,
-            failure=failure,
+            failure=None if failure is None else _printable(failure),
             retry=outcome.retry,
             usage=usage,
             late=outcome.late,
             values=outcome.values if outcome.late else {},
-            warnings=outcome.warnings,
+            warnings=[clean(warning) for warning in outcome.warnings],
             lines=outcome.lines,
         )
     content = read_content(folder.metrics)
@@ -71,6 +74,16 @@ def conclusion(
         failure=failure,
         usage=usage,
         lines=count,
+    )
+
+
+def _printable(failure: Failure) -> Failure:
+    """What a trial says of its end goes into the journal, and from there to every terminal and page."""
+    return msgspec.structs.replace(
+        failure,
+        kind=clean(failure.kind),
+        message=clean(failure.message),
+        traceback=plain_lines(failure.traceback),
     )
 
 

@@ -14,6 +14,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from gpusched.errors import GpuschedError
+from gpusched.printable import tell
 
 INTERRUPTED = 130
 _OURS = (signal.SIGINT, signal.SIGTERM)
@@ -104,7 +105,7 @@ def _one_line(kind: type[BaseException], error: BaseException, traceback: Traceb
     if issubclass(kind, KeyboardInterrupt):  # Its line has been said when it was heard.
         raise SystemExit(INTERRUPTED)
     if issubclass(kind, GpuschedError):
-        print(f"gpusched: {error}", file=sys.stderr)
+        tell(f"gpusched: {error}", sys.stderr)
     else:
         sys.__excepthook__(kind, error, traceback)
 

@@ -17,6 +17,7 @@ from gpusched.core.trial import LOST
 from gpusched.errors import UsageError
 from gpusched.hyperparameters import HyperParameters, serialize
 from gpusched.oracles.samplers.space import Space
+from gpusched.printable import tell
 from gpusched.runtime.reader import Run
 from gpusched.trial.settings import Asked
 from gpusched.tuners.trials import TrialResult, trial_of
@@ -121,8 +122,8 @@ class Results:
         budgets = {search.oracle.trials[trial].budget for trial in search.oracle.rank()}
         order = "; trials that were trained longer come first" if len(budgets) > 1 else ""
         shown = "best trial" if len(trials) == 1 else f"{len(trials)} best trials" if trials else "no trial"
-        print(f"Results summary\nResults in {self.run.dir.path}\nShowing {shown}", file=out)
-        print(f"Objective: {objectives}{order}", file=out)
+        tell(f"Results summary\nResults in {self.run.dir.path}\nShowing {shown}", out)
+        tell(f"Objective: {objectives}{order}", out)
         for each in trials:
             print(file=out)
             each.summary(out)
@@ -131,22 +132,22 @@ class Results:
             failed = (
                 f"{lost} of {words.plural(len(search.trials), 'trial')} failed" if lost else "No trial has completed"
             )
-            print(f"\n{failed}: `gpusched status {shlex.quote(str(self.run.dir.path))}` shows why", file=out)
+            tell(f"\n{failed}: `gpusched status {shlex.quote(str(self.run.dir.path))}` shows why", out)
 
 
 def space_summary(space: HyperParameters, *, extended: bool = False, file: TextIO | None = None) -> None:
     """Prints every hyperparameter with all that defines it; `extended` says also how many configurations there are."""
     out = file or sys.stdout
-    print(f"Search space summary\nDefault search space size: {len(space.space)}", file=out)
+    tell(f"Search space summary\nDefault search space size: {len(space.space)}", out)
     if extended:
         count = Space(space).distinct()
-        print(f"Configurations: {'without end' if count is None else count}", file=out)
+        tell(f"Configurations: {'without end' if count is None else count}", out)
     for each in space.space:
         config = each.get_config()
-        print(f"{config.pop('name')} ({type(each).__name__})\n{config}", file=out)
+        tell(f"{config.pop('name')} ({type(each).__name__})\n{config}", out)
 
 
 def plan_summary(plan: Plan, file: TextIO | None = None) -> None:
     """Prints a table of brackets and rungs: trials×epochs."""
     for line in plan_lines(plan):
-        print(line, file=file or sys.stdout)
+        tell(line, file or sys.stdout)

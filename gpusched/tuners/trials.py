@@ -15,6 +15,7 @@ from gpusched.core.trial import LOST, TrialState
 from gpusched.hyperparameters import HyperParameters
 from gpusched.metrics import MetricObservation, MetricsTracker, infer_metric_direction
 from gpusched.objective import Objective
+from gpusched.printable import tell
 from gpusched.storage.metrics import RESERVED
 from gpusched.trials import Trial, TrialStatus, name_of
 from gpusched.ui import words
@@ -85,9 +86,9 @@ class TrialResult(Trial):
     def display_hyperparameters(self, file: TextIO | None = None) -> None:
         out = file or sys.stdout
         for name, value in self.values.items():
-            print(f"{words.clean(name)}: {words.short(value)}", file=out)
+            tell(f"{words.clean(name)}: {words.short(value)}", out)
         if not self.values:
-            print("default configuration", file=out)
+            tell("default configuration", out)
 
     def __repr__(self) -> str:
         return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -128,19 +129,14 @@ def slots(facts: Facts, rows: list[Row], load: Mapping[int, Load], width: int) -
     scored = width >= 44
     measured = wide and any(row.slot in load for row in rows)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bright_black", pad_edge=False)
-    table.add_column("device", no_wrap=True)
-    table.add_column("trial", justify="right", no_wrap=True)
-    if wide:
-        table.add_column("place", no_wrap=True)
-    table.add_column("epoch", no_wrap=True)
-    if scored:
-        table.add_column(words.clean(facts.objective), justify="right", no_wrap=True)
-    if measured:
-        table.add_column("memory", justify="right", no_wrap=True)
-        table.add_column("load", justify="right", no_wrap=True)
-    table.add_column("left", justify="right", no_wrap=True)
+    columns = [("device", False), ("trial", True), ("place", False), ("epoch", False)]
+    columns += [(words.clean(facts.objective), True), ("memory", True), ("load", True), ("left", True)]
+    there = [True, True, wide, True, scored, measured, measured, True]
+    for name, right in itertools.compress(columns, there):
+        # Text, never str: rich would take what stands in brackets for markup.
+        table.add_column(Text(name), justify="right" if right else "left", no_wrap=True)
     for row in rows:
-        cells: list[RenderableType] = [words.clean(row.label)]
+        cells: list[str | Text] = [words.clean(row.label)]
         idle = row.trial is None
         cells.append("–" if idle else str(row.trial))
         if wide:
@@ -151,7 +147,7 @@ def slots(facts: Facts, rows: list[Row], load: Mapping[int, Load], width: int) -
         if measured:
             cells += _load(load.get(row.slot))
         cells.append("" if row.seconds_left is None else words.duration(row.seconds_left))
-        table.add_row(*cells)
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in cells))
     return table
 
 
@@ -162,7 +158,7 @@ def _epochs(row: Row, width: int) -> Text:
     return bar(row.epoch - row.start_epoch, row.stop_epoch - row.start_epoch, width).append(f" {count}", "default")
 
 
-def _load(load: Load | None) -> list[RenderableType]:
+def _load(load: Load | None) -> list[str]:
     if load is None:
         return ["", ""]
     total = f" of {words.size(load.total_bytes)}" if load.total_bytes else ""

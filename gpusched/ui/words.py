@@ -1,4 +1,4 @@
-"""Numbers, times and states in words, and text of unknown origin made harmless.
+"""Numbers, times and states in words.
 
 Pure: what is said, not where.
 """
@@ -6,28 +6,11 @@ Pure: what is said, not where.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
-#: ECMA-48 control sequences, the strings that OSC, DCS and their like open, and two-character escapes.
-_ESCAPES = re.compile(
-    "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]?"
-    "|(?:\x1b[\\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\\\|\x9c)?"
-    "|\x1b[ -/]*[0-~]?"
-)
-#: Control characters, and those that turn the direction of writing.
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-
-
-def clean(text: str) -> str:
-    """One line that cannot steer a terminal: escapes dropped, other control characters as spaces."""
-    return _CONTROLS.sub(" ", _ESCAPES.sub("", text)).replace("\n", " ").replace("\t", " ")
-
-
-def plain_lines(text: str) -> str:
-    """The same for text of several lines."""
-    return "\n".join(clean(line) for line in text.split("\n"))
+from gpusched.printable import clean as clean
+from gpusched.printable import plain_lines as plain_lines
 
 
 def score(value: float | None) -> str:

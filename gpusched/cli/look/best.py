@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gpusched.cli.options import examples, json_option, near, print_json, run_argument
+from gpusched.cli.options import examples, json_option, near, print_json, run_argument, say
 from gpusched.storage.rundir import RunDir
 
 
@@ -50,7 +50,7 @@ def command(run: RunDir, number: int, as_json: bool) -> int:
         )
         return 0
     if not found:
-        click.echo(f"{near(run)}: no trial has completed yet")
+        say(f"{near(run)}: no trial has completed yet")
         return 0
     budgets = sorted({best.budget for best in found}, reverse=True)
     order = "highest first" if objective.direction == "max" else "lowest first"
@@ -59,15 +59,15 @@ def command(run: RunDir, number: int, as_json: bool) -> int:
         if len(budgets) > 1
         else (f"by {objective.name} over {words.plural(budgets[0], 'epoch')}")
     )
-    click.echo(f"{near(run)}: the best {len(found)} of {len(oracle.scores)} finished trials, {by}, {order}")
+    say(f"{near(run)}: the best {len(found)} of {len(oracle.scores)} finished trials, {by}, {order}")
     for place, best in enumerate(found, 1):
-        click.echo(
+        say(
             f"\n{place:3}. trial {best.trial}   {objective.name} {words.score(best.score)}   "
             f"epoch {best.epoch} of {best.budget}"
         )
         width = max((len(words.clean(name)) for name in best.values), default=0)
         for name, value in best.values.items():
-            click.echo(f"     {words.clean(name):<{width}}  {words.value(value)}")
+            say(f"     {words.clean(name):<{width}}  {words.value(value)}")
     for line in advice:
-        click.echo(f"\n{line}")
+        say(f"\n{line}")
     return 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from gpusched.cli.options import json_option, print_json
+from gpusched.cli.options import json_option, print_json, say
 
 if TYPE_CHECKING:
     from gpusched.devices import Gpu
@@ -34,20 +34,20 @@ def command(as_json: bool) -> int:
     from gpusched.ui import words
 
     if found.gpus:
-        click.echo(f"NVIDIA driver {found.driver}, CUDA {found.cuda}" if found.driver else "NVIDIA")
+        say(f"NVIDIA driver {found.driver}, CUDA {found.cuda}" if found.driver else "NVIDIA")
         _print_gpus(found.gpus)
     else:
         cpu = found.cpu
         logical = sum(map(len, cpu.cores))
-        click.echo(
+        say(
             f"{words.clean(cpu.name)}: {words.plural(len(cpu.cores), 'core')} ({logical} logical), "
             f"{words.size(cpu.available_bytes)} of memory free"
         )
         for slot in slots:
-            click.echo(f"{slot.label}: logical CPUs {', '.join(map(str, slot.cores))}")
+            say(f"{slot.label}: logical CPUs {', '.join(map(str, slot.cores))}")
     notes = (*found.notes, *(placement.notes if placement else ()))
     for note in notes:
-        click.echo(f"note: {words.clean(note)}")
+        say(f"note: {words.clean(note)}")
     return 0
 
 
@@ -70,13 +70,13 @@ def _print_gpus(gpus: tuple[Gpu, ...]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for gpu, row in zip(gpus, rows, strict=True):
         cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True) if width]
-        click.echo("  ".join(cells).rstrip())
+        say("  ".join(cells).rstrip())
         if gpu.uuid:
-            click.echo(f"    {gpu.uuid}")
+            say(f"    {gpu.uuid}")
         if gpu.refused:
-            click.echo(f"    not used: {words.clean(gpu.refused)}")
+            say(f"    not used: {words.clean(gpu.refused)}")
         elif gpu.foreign():
-            click.echo("    others compute on it: a search waits for it, unless --busy skip or share says otherwise")
+            say("    others compute on it: a search waits for it, unless --busy skip or share says otherwise")
         for process in gpu.processes:
             size = f", {words.size(process.used_bytes)}" if process.used_bytes else ""
-            click.echo(f"    {words.clean(str(process))}{size}, {process.kind}")
+            say(f"    {words.clean(str(process))}{size}, {process.kind}")

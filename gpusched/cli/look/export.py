@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from gpusched.cli.options import examples, run_argument, tell_damage
+from gpusched.cli.options import examples, run_argument, say, tell_damage
 from gpusched.errors import UsageError
 from gpusched.storage.rundir import RunDir
 
@@ -36,6 +36,7 @@ def command(run: RunDir, kind: str, output: Path | None) -> int:
     """
     import msgspec
 
+    from gpusched.printable import escaped
     from gpusched.runtime.reader import Run
     from gpusched.ui.export.table import rows, write_csv
 
@@ -47,9 +48,7 @@ def command(run: RunDir, kind: str, output: Path | None) -> int:
             raise UsageError("--format tensorboard: name a folder with -o")
         opened = Run.open(run.path)
         count = write(opened, output)
-        click.echo(
-            f"{words.plural(count, 'trial')} written; see them with: tensorboard --logdir {shlex.quote(str(output))}"
-        )
+        say(f"{words.plural(count, 'trial')} written; see them with: tensorboard --logdir {shlex.quote(str(output))}")
         tell_damage(opened)
         return 0
     opened = Run.open(run.path)
@@ -63,7 +62,7 @@ def command(run: RunDir, kind: str, output: Path | None) -> int:
             write_csv(table, file)
         else:
             file.write("[\n")
-            file.write(",\n".join(msgspec.json.encode(row).decode() for row in table))
+            file.write(",\n".join(escaped(msgspec.json.encode(row).decode()) for row in table))
             file.write("\n]\n")
     finally:
         if output:

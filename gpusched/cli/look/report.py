@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gpusched.cli.options import examples, run_argument, tell_damage
+from gpusched.cli.options import examples, run_argument, say, tell_damage
 from gpusched.errors import UsageError
 from gpusched.storage.rundir import RunDir, write_whole
 
@@ -32,6 +32,6 @@ def command(run: RunDir, output: Path | None) -> int:
             target.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"--output {target}: cannot be written ({error.strerror})") from None
-    click.echo(f"{target}")
+    say(f"{target}")
     tell_damage(opened)
     return 0

@@ -40,11 +40,10 @@ def command(run: RunDir, watch: bool, as_json: bool) -> int:
         print_json(answer(opened, pid))
         tell_damage(opened)
         return 0
-    from rich.console import Console
-
     from gpusched.ui.status import page
+    from gpusched.ui.watch.terminal import Harmless, console
 
-    Console(highlight=False).print(page(opened, pid), soft_wrap=True)
+    console().print(Harmless(page(opened, pid)), soft_wrap=True)
     tell_damage(opened)
     return 0
 

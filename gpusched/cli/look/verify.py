@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gpusched.cli.options import examples, json_option, near, print_json, run_argument
+from gpusched.cli.options import examples, json_option, near, print_json, run_argument, say
 from gpusched.storage.rundir import RunDir
 
 
@@ -34,11 +34,11 @@ def command(run: RunDir, as_json: bool) -> int:
         )
     else:
         for complaint in verdict.complaints:
-            click.echo(words.clean(complaint))
+            say(words.clean(complaint))
         looked = (
             f"{words.plural(verdict.events, 'event')}, {words.plural(verdict.decisions, 'decision')}, "
             f"{words.plural(verdict.trials, 'trial')}"
         )
         wrong = words.plural(len(verdict.complaints), "complaint")
-        click.echo(f"{near(run)}: {looked}: {'all as they should be' if verdict.sound else wrong}")
+        say(f"{near(run)}: {looked}: {'all as they should be' if verdict.sound else wrong}")
     return 0 if verdict.sound else 1

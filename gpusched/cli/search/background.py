@@ -14,8 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
+from gpusched.cli.options import say
 from gpusched.core.commands import AnyCommand
 from gpusched.core.events import AnyEvent
 from gpusched.core.search import Search
@@ -56,10 +55,10 @@ def start(argv: list[str]) -> int:
             output.seek(0)
             sys.stderr.write(output.read().decode(errors="replace"))
             return code if code > 0 else 1
-    click.echo(f"{path} runs in the background (process {child.pid})")
+    say(f"{path} runs in the background (process {child.pid})")
     name = shown(Path(path))
-    click.echo(f"gpusched attach {name}    show it live\ngpusched logs -f {name}   follow its trials")
-    click.echo(f"gpusched stop {name}      stop it; it can be continued later")
+    say(f"gpusched attach {name}    show it live\ngpusched logs -f {name}   follow its trials")
+    say(f"gpusched stop {name}      stop it; it can be continued later")
     return 0
 
 

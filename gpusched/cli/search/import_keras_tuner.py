@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gpusched.cli.options import examples
+from gpusched.cli.options import examples, say
 
 
 @click.command(
@@ -32,8 +32,8 @@ def command(project: Path, run: Path | None, objective: str | None) -> int:
     from gpusched.storage.rundir import RunDir
 
     made = RunDir((run or Path("runs") / project.resolve().name).absolute())
-    click.echo(import_project(project, made, objective))
+    say(import_project(project, made, objective))
     from gpusched.cli.search.background import shown
 
-    click.echo(f"gpusched best {shown(made.path)}    shows the best of them")
+    say(f"gpusched best {shown(made.path)}    shows the best of them")
     return 0

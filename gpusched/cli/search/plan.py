@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gpusched.cli.options import examples, json_option, print_json
+from gpusched.cli.options import examples, json_option, print_json, say
 from gpusched.cli.search.options import given, search_options
 
 
@@ -36,5 +36,5 @@ def command(script: Path, arguments: tuple[str, ...], calibrate: bool, as_json: 
         print_json(answer(told))
         return 0
     for line in forecast_lines(told):
-        click.echo(line)
+        say(line)
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gpusched.cli.options import examples, run_to_act_on
+from gpusched.cli.options import examples, run_to_act_on, say
 from gpusched.storage.rundir import RunDir
 
 
@@ -16,5 +16,5 @@ def command(run: RunDir, now: bool) -> int:
     from gpusched.ui import words
     from gpusched.ui.order import order
 
-    click.echo(f"{run.name}: {words.clean(order(run, 'pause', now=now))}")
+    say(f"{run.name}: {words.clean(order(run, 'pause', now=now))}")
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gpusched.cli.options import run_to_act_on
+from gpusched.cli.options import run_to_act_on, say
 from gpusched.storage.rundir import RunDir
 
 
@@ -15,5 +15,5 @@ def command(run: RunDir) -> int:
     from gpusched.ui import words
     from gpusched.ui.order import order
 
-    click.echo(f"{run.name}: {words.clean(order(run, 'resume'))}")
+    say(f"{run.name}: {words.clean(order(run, 'resume'))}")
     return 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gpusched.cli.options import Duration, examples, run_to_act_on
+from gpusched.cli.options import Duration, examples, run_to_act_on, say
 from gpusched.errors import UsageError
 from gpusched.storage.rundir import RunDir
 
@@ -30,5 +30,5 @@ def command(run: RunDir, per_gpu: int | None, gpus: str | None, max_time: float 
     asked = {name: value for name, value in wanted.items() if value is not None}
     if not asked:
         raise UsageError("set: nothing to change; give --per-gpu, --gpus or --max-time")
-    click.echo(f"{run.name}: {words.clean(order(run, 'set', **asked))}")
+    say(f"{run.name}: {words.clean(order(run, 'set', **asked))}")
     return 0

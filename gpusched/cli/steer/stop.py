@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from gpusched.cli.options import examples, run_and_trials_to_act_on
+from gpusched.cli.options import examples, run_and_trials_to_act_on, say
 from gpusched.errors import UsageError
 from gpusched.storage.rundir import RunDir
 
@@ -22,7 +22,7 @@ def command(targets: tuple[RunDir, list[int]], yes: bool, now: bool) -> int:
 
     run, trials = targets
     if trials:
-        click.echo(f"{run.name}: {words.clean(order(run, 'stop_trials', trials=trials))}")
+        say(f"{run.name}: {words.clean(order(run, 'stop_trials', trials=trials))}")
         return 0
     if not yes:
         if not sys.stdin.isatty():
@@ -30,5 +30,5 @@ def command(targets: tuple[RunDir, list[int]], yes: bool, now: bool) -> int:
         require(run)
         if not click.confirm(f"Stop the search {run.path}?"):
             return 1
-    click.echo(f"{run.name}: {words.clean(order(run, 'stop', now=now))}")
+    say(f"{run.name}: {words.clean(order(run, 'stop', now=now))}")
     return 0

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
 from gpusched.core.trial import TrialState
+from gpusched.printable import cell
 from gpusched.ui.facts import failed_trial
 
 if TYPE_CHECKING:
@@ -66,10 +67,13 @@ def _names(dicts: Iterable[dict[str, Any]]) -> list[str]:
 
 
 def write_csv(table: list[dict[str, Any]], file: TextIO) -> None:
-    """Numbers in their shortest exact form, None as nothing: what pandas reads is what was reported."""
+    """Numbers in their shortest exact form, None as nothing: what pandas reads is what was reported.
+
+    Texts are made harmless; one that a spreadsheet would take for a formula has an apostrophe in front.
+    """
     if not table:
         file.write(",".join(FIXED) + "\n")
         return
-    writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(table)
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(map(cell, table[0]))
+    writer.writerows(map(cell, row.values()) for row in table)

@@ -14,6 +14,7 @@ import msgspec
 
 from gpusched.core.search import Phase
 from gpusched.core.trial import FINAL, TrialState
+from gpusched.printable import escaped
 from gpusched.storage import logtimes
 from gpusched.storage.claim import TrialProcess
 from gpusched.storage.identity import alive, works_in
@@ -45,7 +46,8 @@ class Printer:
 
     def lines(self, trial: int, lines: Iterable[str]) -> None:
         if self._json:
-            text = "".join(msgspec.json.encode({"trial": trial, "line": line}).decode() + "\n" for line in lines)
+            told = (msgspec.json.encode({"trial": trial, "line": line}).decode() for line in lines)
+            text = "".join(f"{escaped(line)}\n" for line in told)
         else:
             head = self._head(trial)
             text = "".join(f"{head}{line}\n" for line in lines)

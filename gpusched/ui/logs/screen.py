@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import re
 
-from gpusched.ui.words import clean
+from gpusched.printable import UNSEEN, clean
 
 #: A line that never ends is passed on in pieces of this size.
 LONGEST = 1 << 16
 
 #: Anything that wants more than being copied. Tabs pass.
-_SPECIAL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_SPECIAL = re.compile(f"[{UNSEEN}]")
 _TOKEN = re.compile(
     "\x1b\\[(?P<args>[0-9;:]*)(?P<final>[A-Za-z])"  # sequences that may mean something within a line
     "|(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]?"  # the other ones
     "|(?:\x1b[\\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\\\|\x9c)?"
     "|\x1b[ -/]*[0-~]?"
-    "|(?P<text>[^\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+)"
+    f"|(?P<text>[^{UNSEEN}]+)"
     "|(?P<control>.)",
     re.DOTALL,
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gpusched.printable import harmless
 from gpusched.ui.report.data import collect
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _PARTS = ("style.css", "scales.js", "plots.js", "main.js")
 
 def report(run: Run, pid: int | None = None) -> str:
     """The page of a run, as it stands."""
-    return page(collect(run, pid))
+    return page(harmless(collect(run, pid)))
 
 
 def page(data: dict[str, Any]) -> str:

@@ -101,7 +101,7 @@ class LiveView:
 
     def _above(self, lines: list[str], style: str = "") -> None:
         if lines:
-            self._painter.above(Text("\n".join(lines), style=style))
+            self._painter.above(Text("\n".join(map(words.clean, lines)), style=style))
 
 
 def worth_keeping(event: AnyEvent) -> bool:

@@ -10,14 +10,34 @@ import errno
 import io
 import os
 import shutil
-from typing import TextIO
+from collections.abc import Iterator
+from typing import Any, TextIO
 
 from rich.cells import cell_len
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
+
+from gpusched.printable import clean, still
 
 #: A terminal that hung up (EIO), a reader that left (EPIPE), a descriptor that was closed (EBADF).
 _GONE = frozenset({errno.EIO, errno.EPIPE, errno.EBADF, errno.ENXIO})
+
+
+class Harmless:
+    """A renderable of rich as it may be shown: whatever is in its cells, none but rich gives the terminal orders."""
+
+    def __init__(self, renderable: RenderableType) -> None:
+        self._renderable = renderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for segment in console.render(self._renderable, options):
+            yield segment if segment.control else Segment(still(segment.text), segment.style)
+
+
+def console(**options: Any) -> Console:
+    """A console that takes nothing in a text for markup, not even where rich was given a str."""
+    return Console(**options, markup=False, emoji=False, highlight=False)
 
 
 class Output:
@@ -49,7 +69,8 @@ class Output:
                 self._silence()
 
     def line(self, text: str) -> None:
-        self.write(text + "\n")
+        """Shows one line, whoever wrote it."""
+        self.write(clean(text) + "\n")
 
     def _silence(self) -> None:
         """What the stream still holds must not raise again when the interpreter flushes it at exit."""
@@ -78,23 +99,21 @@ class Painter:
 
     def __init__(self, output: Output) -> None:
         self.output = output
-        console = Console(file=output.stream)
-        self._colors = console.color_system if output.is_terminal else None
+        self._colors = console(file=output.stream).color_system if output.is_terminal else None
         self._shown: list[str] = []
         self._width = 0
 
     def render(self, renderable: RenderableType, width: int) -> list[str]:
-        console = Console(
+        paper = console(
             file=io.StringIO(),
             force_terminal=self._colors is not None,
-            color_system=self._colors,  # type: ignore[arg-type]
+            color_system=self._colors,
             width=max(1, width),
-            highlight=False,
             soft_wrap=False,
             legacy_windows=False,
         )
-        with console.capture() as capture:
-            console.print(renderable, no_wrap=True, overflow="ellipsis", crop=True)
+        with paper.capture() as capture:
+            paper.print(Harmless(renderable), no_wrap=True, overflow="ellipsis", crop=True)
         return capture.get().splitlines()
 
     def draw(self, renderable: RenderableType) -> None:
@@ -115,13 +134,13 @@ class Painter:
     def above(self, text: str | Text) -> None:
         """Prints lines that stay, above the block."""
         width, _ = self.output.size
-        console = Console(file=io.StringIO(), force_terminal=self._colors is not None, width=10_000, highlight=False)
         if isinstance(text, Text) and self._colors is not None:
-            with console.capture() as capture:
-                console.print(text, soft_wrap=True)
+            paper = console(file=io.StringIO(), force_terminal=True, width=10_000)
+            with paper.capture() as capture:
+                paper.print(Harmless(text), soft_wrap=True)
             body = capture.get()
         else:
-            body = f"{text.plain if isinstance(text, Text) else text}\n"
+            body = f"{still(text.plain if isinstance(text, Text) else text)}\n"
         block = "".join(f"{line}\x1b[K\n" for line in self._shown)
         self._write(f"{self._home(width)}\x1b[J{body}{block}")
         self._width = width
