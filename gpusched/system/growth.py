@@ -1,8 +1,9 @@
-"""GPU memory that grows with its use, asked of the frameworks by environment, and which of them have started already.
+"""What frameworks are asked by environment in a process that holds no trial, and which of them have started already.
 
 By default TensorFlow takes nearly all memory of every GPU it sees when it starts, and JAX three quarters. A script that
 searches from its own process needs that memory for its trials. Both read the environment when they start, not when
-they are imported. Torch takes what it needs.
+they are imported. Torch takes what it needs; but its torch.cuda.is_available(), which Keras asks at import, starts
+CUDA, and then no fork can use it: asked so, it asks the driver's NVML instead.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import sys
 
 #: What a framework that is loaded later reads: TensorFlow, JAX.
 TENSORFLOW, JAX = "TF_FORCE_GPU_ALLOW_GROWTH", "XLA_PYTHON_CLIENT_PREALLOCATE"
+#: Where it is "1", torch.cuda.is_available() asks NVML; see torch/cuda/__init__.py, `_nvml_based_avail`.
+TORCH_ASKS_NVML = "PYTORCH_NVML_BASED_CUDA_CHECK"
 #: Where one of these is set, the user has decided how JAX takes memory.
 _OF_JAX = (JAX, "XLA_PYTHON_CLIENT_ALLOCATOR", "XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_CLIENT_MEM_FRACTION")
 
@@ -27,6 +30,7 @@ def ask_for_growth() -> None:
         os.environ.setdefault(TENSORFLOW, "true")
     if "JAX" not in started and not any(name in os.environ for name in _OF_JAX):
         os.environ[JAX] = "false"
+    os.environ.setdefault(TORCH_ASKS_NVML, "1")
 
 
 def awake() -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from typing import Any
 
 from gpusched.system import threads
 
@@ -33,9 +34,20 @@ def started() -> str | None:
     if bridge is not None and getattr(bridge, "_backends", None):
         return "it started JAX's runtime"
     torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
+    if torch is not None and (torch.cuda.is_initialized() or _poisoned(torch)):
         return "it started torch's CUDA runtime"
     return None
+
+
+def _poisoned(torch: Any) -> bool:
+    """Whether torch has asked CUDA for its devices, after which it refuses CUDA to every fork. A fork can tell."""
+    if not _is_mapped("libcuda.so") or not hasattr(torch.cuda, "_is_in_bad_fork"):
+        return False
+    pid = os.fork()
+    if not pid:
+        os._exit(bool(torch.cuda._is_in_bad_fork()))
+    _, status = os.waitpid(pid, 0)
+    return status != 0
 
 
 def tensorflow_started() -> bool:

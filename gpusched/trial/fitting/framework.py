@@ -65,6 +65,12 @@ def prepare(spec: JobSpec) -> None:
     """
     os.environ.setdefault(growth.TENSORFLOW, "true")
     os.environ.setdefault(growth.JAX, "false")
+    os.environ[growth.TORCH_ASKS_NVML] = "0"  # Here CUDA may start, and its own word counts.
+    # Keras chose torch's device at its import, which may have been in the launcher, that sees no GPU, or in a caller
+    # that sees all; see keras/src/backend/torch/core.py. What is imported later chooses by this job's environment.
+    core = sys.modules.get("keras.src.backend.torch.core")
+    if hasattr(core, "DEFAULT_DEVICE") and "KERAS_TORCH_DEVICE" not in os.environ:
+        setattr(core, "DEFAULT_DEVICE", "cuda" if pinned(spec.env) else "cpu")  # noqa: B010
     # XLA knows no limit in bytes, only a share of the whole: 0.75 where nothing is said. It refuses both names at once.
     asked = next((value for name in _XLA_PARTS if (value := _part(os.environ.get(name))) is not None), None)
     most = memory_fraction(spec)
@@ -123,12 +129,8 @@ def configure(backend: str, spec: JobSpec) -> list[str]:
         # Trials of like shapes, and promotions above all, need not be compiled again.
         jax.config.update("jax_compilation_cache_dir", str(RunDir(Path(spec.run)).launcher / "jax-cache"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", _WORTH_KEEPING_SECONDS)
-    elif backend == "torch" and gpus and spec.memory_limit_bytes is not None:
-        import torch
-
-        for index in range(torch.cuda.device_count()):
-            whole = torch.cuda.get_device_properties(index).total_memory
-            torch.cuda.set_per_process_memory_fraction(min(1.0, spec.memory_limit_bytes / whole), index)
+    elif backend == "torch":
+        _configure_torch(gpus, spec.memory_limit_bytes)
     return []
 
 
@@ -144,6 +146,15 @@ def _configure_tensorflow(limit_bytes: int | None) -> None:
             tf.config.experimental.set_memory_growth = lambda device, enable: None
         else:
             tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def _configure_torch(gpus: list[str], limit_bytes: int | None) -> None:
+    if gpus and limit_bytes is not None:
+        import torch
+
+        for index in range(torch.cuda.device_count()):
+            whole = torch.cuda.get_device_properties(index).total_memory
+            torch.cuda.set_per_process_memory_fraction(min(1.0, limit_bytes / whole), index)
 
 
 def check_gpus(backends: list[str], env: Mapping[str, str]) -> None:
@@ -189,14 +200,25 @@ def check_loaded(spec: JobSpec) -> None:
 
 
 #: Of CUDA and its libraries: what a want of memory looks like where no allocator was asked first.
-_SHORT = ("resource_exhausted", "out of memory", "out_of_memory", "status_alloc_failed", "cudaerrormemoryallocation")
+_SHORT = (
+    *("resource_exhausted", "out of memory", "out_of_memory", "status_alloc_failed", "cudaerrormemoryallocation"),
+    # CUDA's libraries need memory of their own when they begin, and say no more than this where they get none.
+    *("dnn library initialization failed", "cudnn failed to initialize", "cudnn_status_internal_error"),
+    *("cublas_status_not_initialized", "cudnn_status_not_initialized", "cusolver_status_not_initialized"),
+    *("bytes for new constant", "failed to allocate"),
+)
+#: The same of the host's memory: torch's allocator, and what the kernel does to the workers that load data for it.
+_SHORT_OF_HOST = ("defaultcpuallocator", "is killed by signal: killed", "bus error. it is possible that dataloader")
 #: What only a broken device makes of a program, or at least may: another device will show.
 _BROKEN = (
     *("uncorrectable ecc", "ecc_uncorrectable", "eccuncorrectable", "gpu is lost", "hardware_stack_error"),
     *("devicesunavailable", "device_unavailable", "devices are busy or unavailable", "system_not_ready"),
     *("launch_failed", "unspecified launch failure", "cuda error: unknown error", "cuda_error_unknown"),
 )
-_OF_FRAMEWORKS = ("XlaRuntimeError", "JaxRuntimeError", "InternalError", "UnknownError", "AbortedError")
+_OF_FRAMEWORKS = (
+    *("XlaRuntimeError", "JaxRuntimeError", "InternalError", "UnknownError", "AbortedError"),
+    *("NotFoundError", "FailedPreconditionError", "UnimplementedError"),
+)
 
 
 def fault_kind(error: BaseException) -> str | None:
@@ -209,6 +231,8 @@ def fault_kind(error: BaseException) -> str | None:
         if isinstance(seen, MemoryError):
             return "MemoryError"
         of_framework = name in _OF_FRAMEWORKS or "RuntimeError" in {kind.__name__ for kind in type(seen).__mro__}
+        if of_framework and _any(_SHORT_OF_HOST, text):
+            return "MemoryError"
         if name in ("ResourceExhaustedError", "OutOfMemoryError") or (of_framework and _any(_SHORT, text)):
             # TensorFlow says the same of the host's memory.
             return "MemoryError" if "device:cpu" in text or "allocator cpu" in text else "ResourceExhaustedError"

@@ -125,6 +125,9 @@ int nvmlInitWithFlags(unsigned flags) {
     return code;
 }
 
+/* As torch calls it. */
+int nvmlInit(void) { return nvmlInitWithFlags(0); }
+
 int nvmlShutdown(void) {
     if (!opened) return UNINITIALIZED;
     opened--;

@@ -92,3 +92,49 @@ def test_trials_alone_call_cuda(gpu_lab: Any, cuda_library: Path, before: str, p
     # The caller is the user's own; others look for a model's hyperparameters, or whether the script can be shared.
     others = {call["devices"] for call in found if call["trial"] == "none"}
     assert others <= ({"-1", "none"} if python else {"-1"})
+
+
+#: With torch as Keras's backend: its trials ask whether there is a GPU as scripts do, and Keras does.
+TORCH = """
+import json, os, time
+os.environ["KERAS_BACKEND"] = "torch"
+import gpusched as gs
+import keras
+import torch
+
+there = torch.cuda.is_available()
+
+def looked():
+    with open(os.environ["FAKE_CUDA"]) as file:
+        calls = [json.loads(line) for line in file]
+    return {call["trial"] for call in calls} - {"none"}
+
+def train(hp, trial):
+    lr = hp.Float("lr", 1e-4, 1e-1)
+    if os.environ["CUDA_VISIBLE_DEVICES"] != "-1":
+        print("can be forked:", not torch.cuda._is_in_bad_fork())
+        torch._C._cuda_getDeviceCount()
+        end = time.monotonic() + 60
+        while len(looked()) < 2 and time.monotonic() < end:
+            time.sleep(0.01)
+    trial.report(val_loss=lr)
+
+tuner = gs.RandomSearch(train=train, objective="val_loss", max_trials=2, max_epochs=1, seed=1)
+if __name__ == "__main__":
+    tuner.search()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("python", [False, True], ids=["gpusched run", "python"])
+def test_torch_is_asked_in_trials_alone(gpu_lab: Any, cuda_library: Path, python: bool) -> None:
+    """Its own question whether there is a GPU, asked by Keras at import, starts CUDA unless it is told not to."""
+    pytest.importorskip("torch")
+    lab = gpu_lab(2)
+    lab.lab.write(TORCH)
+    command = [sys.executable, str(lab.lab.script)] if python else lab.lab.command("--seed", "1")
+    found = calls(lab, cuda_library, command)
+    assert {call["trial"] for call in found} == {"0", "1"}
+    assert {call["devices"] for call in found} == set(lab.uuids)
+    logs = [lab.lab.run.trial(trial).log.read_text() for trial in (0, 1)]
+    assert all("can be forked: True" in log for log in logs)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from gpusched.storage.records import JobSpec
@@ -64,6 +67,20 @@ def test_a_part_of_the_gpu_that_the_user_asks_for(
     assert (said["XLA_PYTHON_CLIENT_MEM_FRACTION"], said[NEWER]) == (given, None)
 
 
+@pytest.mark.parametrize(
+    ("environ", "gpus", "device"),
+    [({}, GPU, "cuda"), ({}, {"CUDA_VISIBLE_DEVICES": "-1"}, "cpu"), ({"KERAS_TORCH_DEVICE": "cuda:0"}, GPU, "chosen")],
+)
+def test_keras_computes_where_the_trial_is(
+    environ: dict[str, str], gpus: dict[str, str], device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With torch Keras chooses its device at import, for the launcher or the caller; a trial has another."""
+    core = SimpleNamespace(DEFAULT_DEVICE="chosen")
+    monkeypatch.setitem(sys.modules, "keras.src.backend.torch.core", core)
+    told(msgspec.structs.replace(spec(), env=gpus), monkeypatch, **environ)
+    assert device == core.DEFAULT_DEVICE
+
+
 def error(name: str, text: str, base: type[Exception] = Exception) -> Exception:
     made: Exception = type(name, (base,), {})(text)
     return made
@@ -77,6 +94,15 @@ def error(name: str, text: str, base: type[Exception] = Exception) -> Exception:
         (error("ResourceExhaustedError", "OOM when allocating tensor on GPU:0"), "ResourceExhaustedError"),
         (error("ResourceExhaustedError", "OOM ... on /job:localhost/device:CPU:0 by allocator cpu"), "MemoryError"),
         (error("OutOfMemoryError", "CUDA out of memory", RuntimeError), "ResourceExhaustedError"),
+        (error("NotFoundError", "No algorithm worked! Error messages: RESOURCE_EXHAUSTED"), "ResourceExhaustedError"),
+        (error("NotFoundError", "no file weights.h5"), None),
+        (error("FailedPreconditionError", "DNN library initialization failed. Look"), "ResourceExhaustedError"),
+        (error("InternalError", "Failed to allocate 4096 bytes for new constant"), "ResourceExhaustedError"),
+        (error("RuntimeError", "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED", RuntimeError), "ResourceExhaustedError"),
+        (error("RuntimeError", "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR", RuntimeError), "ResourceExhaustedError"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 9 GB"), "MemoryError"),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), "MemoryError"),
+        (ValueError("cannot interpret CUBLAS_STATUS_NOT_INITIALIZED"), None),
         (error("XlaRuntimeError", "RESOURCE_EXHAUSTED: Out of memory while trying to", RuntimeError),
          "ResourceExhaustedError"),
         (error("JaxRuntimeError", "RESOURCE_EXHAUSTED: ..."), "ResourceExhaustedError"),
