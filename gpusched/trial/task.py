@@ -260,6 +260,11 @@ def settings(task: Task, overrides: Mapping[str, Any] | None = None) -> Settings
     Loads the data where only they can tell the number of epochs. Raises UsageError for what cannot be done.
     """
     asked = override(task.asked, overrides or {})
+    if asked.gpus_per_trial > 1 and task.keras and _backend() == "torch":
+        raise UsageError(
+            f"gpus_per_trial={asked.gpus_per_trial}: with torch Keras trains a model on one GPU; leave it at 1, "
+            "or choose another backend (KERAS_BACKEND=jax)"
+        )
     script = str(task.script.resolve()) if task.script is not None else None
     kind = task.kind
     arguments = oracle_arguments(asked, _epochs(task, asked, overrides or {}))
@@ -295,6 +300,11 @@ def settings(task: Task, overrides: Mapping[str, Any] | None = None) -> Settings
         hooks=[name for name in HOOKS if overridden(task.tuner, name)],
         script_rest=task.rest,
     )
+
+
+def _backend() -> str | None:
+    keras = sys.modules.get("keras")
+    return os.environ.get("KERAS_BACKEND") if keras is None else keras.config.backend()
 
 
 def _epochs(task: Task, asked: Asked, overrides: Mapping[str, Any]) -> int | None:

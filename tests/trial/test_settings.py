@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -154,3 +156,13 @@ def test_spans_of_time(text: Any, value: float) -> None:
 def test_names_of_gpus(gpus: Any, names: Any) -> None:
     """All, none, or a list of indices and UUIDs."""
     assert gpu_names(gpus) == names
+
+
+def test_torch_trains_on_one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keras refuses more in each trial: that is said at the start. A loop of one's own may use as many as it likes."""
+    keras = SimpleNamespace(config=SimpleNamespace(backend=lambda: "torch"))
+    monkeypatch.setitem(sys.modules, "keras", keras)
+    tuner = gs.RandomSearch(lambda hp: None, objective="val_loss", gpus_per_trial=2)
+    with pytest.raises(UsageError, match="gpus_per_trial=2: with torch Keras trains a model on one GPU"):
+        settings(Task(tuner))
+    assert settings(Task(gs.RandomSearch(train=train, objective="val_loss", gpus_per_trial=2))).gpus_per_trial == 2
