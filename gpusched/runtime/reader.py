@@ -82,15 +82,12 @@ class Run:
         self.dir = rundir
         self.record = rundir.read_search()
         kept = restore(rundir)
-        self._known = 0  #: lines of the journal that are in the state already
-        if kept is None:
-            self.search = begin(self.record, rundir)
-        else:
-            self.search, self._known = kept
+        self.search = begin(self.record, rundir) if kept is None else kept.search
+        self._known = 0 if kept is None else kept.lines  #: lines of the journal that are in the state already
         self.events: list[AnyEvent] = []  #: all so far
         self.launches: list[tuple[float, Launch]] = []  #: every decision to start something, with its time
         self.damage: dict[int, list[str]] = {}  #: what is wrong with metrics that were read, by trial
-        self._reader = JournalReader(rundir.journal)
+        self._reader = JournalReader(rundir.journal, intact=0 if kept is None else kept.length)
         if len(self.update()) >= WORTH:
             keep(rundir, self.search, self._reader.offset)
 

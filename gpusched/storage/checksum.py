@@ -29,6 +29,11 @@ def is_signed(content: bytes) -> bool:
     return content[-_TAIL:-10] == _MARK and content.endswith(b'"}')
 
 
+def of(content: bytes) -> int:
+    """The checksum that a signed object says it has. Raises ValueError where that is no number."""
+    return int(content[-10:-2], 16)
+
+
 def intact(content: bytes, before: int = 0) -> int | None:
     """The checksum of a signed object; None where it does not fit the content."""
     found = zlib.crc32(content[:-_TAIL], before)

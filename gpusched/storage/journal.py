@@ -92,8 +92,10 @@ def _whole_length(path: Path) -> tuple[int, bytes]:
 class JournalReader:
     """The reading end: follows a journal that another process may be writing."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, intact: int = 0) -> None:
+        """`intact` is up to which byte, a line's end, somebody has checked the journal before."""
         self.path = path
+        self._intact = intact
         self._offset = 0
         self._line = 0
         self._checksum: int | None = None  #: of the last line; None before the first that has one
@@ -115,13 +117,16 @@ class JournalReader:
                 content = file.read()
         except FileNotFoundError:
             return []
+        checked = content[: max(0, self._intact - self._offset)].count(b"\n")
         end = content.rfind(b"\n") + 1
         self.torn = end < len(content)
         self._offset += end
         raws = content[:end].split(b"\n")[:-1]
         last = self._checksum
         with contextlib.suppress(*NOT_DECODED):
-            for raw in raws:
+            if checked and checksum.is_signed(raws[checked - 1]):
+                self._checksum = checksum.of(raws[checked - 1])
+            for raw in raws[checked:]:
                 self._check(raw)
             lines = _decoder.decode_lines(content[:end])
             # It passes over empty lines, which are damage.

@@ -18,7 +18,7 @@ import pickle
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -100,8 +100,16 @@ def keep(run: RunDir, search: Search, length: int) -> None:
         log.debug("%s: no snapshot is kept: %s", run.path, error)
 
 
-def restore(run: RunDir) -> tuple[Search, int] | None:
-    """The search after the first so many lines of this run's journal; None where nothing is kept of it."""
+class Kept(NamedTuple):
+    """A search, and how much of its journal led to it."""
+
+    search: Search
+    length: int  #: in bytes
+    lines: int
+
+
+def restore(run: RunDir) -> Kept | None:
+    """What is kept of this run; None where that is nothing, or not to be believed."""
     try:
         with open(_file(run), "rb") as file:
             if os.fstat(file.fileno()).st_uid != os.geteuid():
@@ -121,7 +129,7 @@ def restore(run: RunDir) -> tuple[Search, int] | None:
     except (OSError, *NOT_DECODED, pickle.UnpicklingError, EOFError, AttributeError, TypeError, ImportError) as error:
         log.debug("%s: its snapshot is not used: %s", run.path, error)
         return None
-    return (search, content.count(b"\n")) if isinstance(search, Search) else None
+    return Kept(search, head.length, content.count(b"\n")) if isinstance(search, Search) else None
 
 
 @contextlib.contextmanager

@@ -96,3 +96,19 @@ def test_a_full_disk_is_said_and_leaves_no_half_line(tmp_path: Path) -> None:
     journal.append(LINES[2:])
     journal.close()
     assert JournalReader(path).read() == LINES
+
+
+def test_what_was_checked_before_is_not_checked_again(tmp_path: Path) -> None:
+    """From any line on a reader goes on with the checksums of the lines before it, and finds what was changed there."""
+    path = written(tmp_path / "journal")
+    whole = path.read_bytes()
+    raws = whole.splitlines(keepends=True)
+    for count in range(len(raws) + 1):
+        known = sum(map(len, raws[:count]))
+        path.write_bytes(whole)
+        assert JournalReader(path, intact=known).read() == LINES
+        for place in range(count, len(raws)):
+            path.write_bytes(b"".join([*raws[:place], *raws[place + 1 :]]))
+            if place + 1 < len(raws):
+                with pytest.raises(UsageError, match=f"journal: line {place + 1} is not readable"):
+                    JournalReader(path, intact=known).read()

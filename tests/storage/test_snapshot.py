@@ -70,8 +70,8 @@ def test_from_any_line_on_it_is_the_same_search(make_run: Callable[..., Any], al
         made.dir.journal.write_bytes(whole)
         restored = snapshot.restore(made.dir)
         assert restored is not None
-        assert restored[1] == lines
-        assert known(restored[0]) == known(before.search)
+        assert restored.lines == lines
+        assert known(restored.search) == known(before.search)
         after = Run(made.dir)
         assert known(after.search) == expected
         assert after.events == made.run.events
