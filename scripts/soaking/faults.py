@@ -7,8 +7,8 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stage import Stage, send
@@ -25,6 +25,8 @@ class Fault:
     #: It may cost a trial, or the run, as long as somebody says so; otherwise nothing may come of it.
     costs: bool = False
     prepare: Callable[[Stage], str | None] = lambda stage: None  #: before the first session; why it cannot be, if so
+    #: What the sessions find in their environment: patience that suits the length of a round.
+    environ: Mapping[str, str] = field(default_factory=dict)
 
 
 # ---------------------------------------------------------------------- signals
@@ -37,6 +39,9 @@ def victims(whom: str, stage: Stage, scheduler: int, dice: random.Random) -> lis
         found = stage.processes()
         dice.shuffle(found)
         return found
+    if whom == "some processes":
+        there = stage.processes()
+        return dice.sample(there, min(len(there), dice.randint(2, 4)))
     found = stage.trials() if whom == "a trial" else stage.helpers(scheduler)
     return [dice.choice(found)] if found else []
 
@@ -50,6 +55,18 @@ def signals(number: signal.Signals, whom: str, times: int = 1) -> Strike:
             for pid in found:
                 send(pid, number)
         return f"{number.name} to {found}" if found else ""
+
+    return strike
+
+
+def stops(whom: str) -> Strike:
+    """Never to be continued: what waits for them has to give up."""
+
+    def strike(stage: Stage, scheduler: int, dice: random.Random) -> str:
+        found = victims(whom, stage, scheduler, dice)
+        for pid in found:
+            send(pid, signal.SIGSTOP)
+        return f"{found} stopped for good" if found else ""
 
     return strike
 
@@ -171,11 +188,13 @@ def damaged(content: bytes, dice: random.Random) -> Iterator[tuple[str, bytes]]:
 
 
 KILL, TERM, INT, HUP = signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP
+IMPATIENT = {"GPUSCHED_SILENT_SECONDS": "4", "GPUSCHED_LOOK_SECONDS": "0.5"}
 FAULTS = [
     *(
         Fault(f"kill -9 {whom}", signals(KILL, whom))
         for whom in ("the scheduler", "a launcher", "a trial", "everything")
     ),
+    Fault("kill -9 some processes", signals(KILL, "some processes")),
     *(Fault(f"SIGTERM to {whom}", signals(TERM, whom)) for whom in ("the scheduler", "a launcher", "a trial")),
     Fault("SIGTERM to everything", signals(TERM, "everything")),
     Fault("Ctrl-C", signals(INT, "the scheduler")),
@@ -183,6 +202,7 @@ FAULTS = [
     Fault("SIGTERM twice", signals(TERM, "the scheduler", 2)),
     Fault("the terminal is lost", signals(HUP, "the scheduler")),
     *(Fault(f"{whom} stopped for a while", freezes(whom, 3.0)) for whom in ("the scheduler", "a launcher", "a trial")),
+    *(Fault(f"{whom} stopped for good", stops(whom), environ=IMPATIENT) for whom in ("a launcher", "a trial")),
     Fault("everything frozen for a while", freezes("everything", 3.0)),
     Fault("a full disk", fill, costs=True, prepare=small_disk),
     Fault("a file cannot be read", shadow, costs=True),

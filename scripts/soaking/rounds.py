@@ -93,19 +93,48 @@ def play(
     if isinstance(peace, str):
         told.wrong.append(peace)
         return told
-    stage = Stage(folder / f"round-{index}", search)
+    stage = Stage(folder / f"round-{index}", search, fault.environ)
     told.folder = stage.folder
     try:
         why = fault.prepare(stage)
         if why is not None:
             told.came = f"skipped: {why}"
         else:
-            Round(stage, fault, dice, told, seconds, limit).play(peace)
+            with Readers(stage, random.Random(f"{seed} readers {index}"), told, seconds, limit):
+                Round(stage, fault, dice, told, seconds, limit).play(peace)
     finally:
         stage.end()
     if not told.wrong:
         shutil.rmtree(stage.folder, ignore_errors=True)
     return told
+
+
+#: What people look at a search with.
+LOOKS = (["status"], ["status", "--json"], ["best"], ["logs", "-n", "1"], ["export", "--format", "csv"], ["verify"])
+
+
+class Readers:
+    """Beside one round in three: those who look at the search while it is disturbed."""
+
+    def __init__(self, stage: Stage, dice: random.Random, told: Told, seconds: float, limit: float) -> None:
+        self._stage, self._dice, self._told, self._seconds, self._limit = stage, dice, told, seconds, limit
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> None:
+        if self._dice.random() < 1 / 3:
+            self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(self._dice.uniform(0, 2 * self._seconds)):
+            wrong = self._stage.look(self._dice.choice(LOOKS), self._limit)
+            if wrong is not None:
+                self._told.wrong.append(wrong)
 
 
 class Round:
@@ -165,11 +194,22 @@ class Round:
             there = "; ".join(map(describe, self.stage.processes()))
             last = " / ".join(self.stage.last_session()[-3:])
             self.told.wrong.append(f"hangs: no end after {self._limit:.0f} s ({there}); last said: {last}")
+            self.told.wrong.append(f"asked to end twice, it {self._ends_when_asked(process)}")
             return None
         finally:
             if process.poll() is None:
                 self.stage.end()
                 process.wait()
+
+    @staticmethod
+    def _ends_when_asked(process: subprocess.Popen[bytes]) -> str:
+        for _ in range(2):
+            process.terminate()
+            time.sleep(0.5)
+        try:
+            return f"ended with {process.wait(30)}"
+        except subprocess.TimeoutExpired:
+            return "did not end in 30 s either"
 
     def _in_a_line(self, code: int) -> bool:
         last = self.stage.last_session()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,13 @@ from gpusched.storage.rundir import RunDir
 BAD = ("Traceback (most recent call last)", "Exception ignored in", "Task was destroyed", "Fatal Python error")
 
 
+NOTHING: Mapping[str, str] = {}
+
+
 class Stage:
     """Where a search plays. Its processes are known by a variable of their environment."""
 
-    def __init__(self, folder: Path, search: Search) -> None:
+    def __init__(self, folder: Path, search: Search, environ: Mapping[str, str] = NOTHING) -> None:
         self.folder, self.search = folder, search
         folder.mkdir(parents=True)
         self.script = folder / "search.py"
@@ -37,6 +40,7 @@ class Stage:
         name, value = self._token.split("=")
         kept = {key: was for key, was in os.environ.items() if not key.startswith(("GPUSCHED", "CUDA", "SOAK"))}
         self._environ = {**kept, name: value, "XDG_STATE_HOME": str(folder / "state"), "TERM": "dumb"}
+        self._environ.update(environ)
         self.touched: set[Path] = set()  #: files that a fault has laid hands on
         self.close: Callable[[], None] = lambda: None  #: undoes what a fault has set up
 
@@ -57,6 +61,21 @@ class Stage:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def look(self, words: Sequence[str], seconds: float) -> str | None:
+        """A command that reads the run, whatever is done to it meanwhile; what is wrong with it, if anything."""
+        command = [sys.executable, "-m", "gpusched.cli", words[0], str(self.run.path), *words[1:]]
+        kept = {key: value for key, value in self._environ.items() if key != "SOAK"}
+        try:
+            done = subprocess.run(
+                command, cwd=self.folder, env=kept, capture_output=True, text=True, timeout=seconds, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return f"gpusched {' '.join(words)}: no end after {seconds:.0f} s"
+        said = done.stdout + done.stderr
+        if any(bad in said for bad in BAD) or done.returncode not in (0, 1, 2):
+            return f"gpusched {' '.join(words)}: exit {done.returncode}; {said[-300:]}"
+        return None
 
     # ------------------------------------------------------------------ processes
 
