@@ -16,9 +16,11 @@ from gpusched.storage.reading import NOT_DECODED
 
 
 def note(log: Path) -> None:
-    """Writes down how long the log is now; nothing where there is none."""
+    """Writes down how long the log is now; nothing where there is none, or it is empty: that needs no file beside it."""
     try:
         size = os.stat(log).st_size
+        if size == 0:
+            return
         fd = open_own(_beside(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     except OSError:
         return  # A convenience: the metrics, written just before, say what has no room.

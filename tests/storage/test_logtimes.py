@@ -17,8 +17,10 @@ def test_where_to_begin(tmp_path: Path, wall: float, offset: int) -> None:
 
 
 def test_notes(tmp_path: Path) -> None:
-    """Each says the size of the log; without a log there is none."""
+    """Each says the size of the log; without a log, and while it is empty, there is none."""
     log = tmp_path / "log.txt"
+    note(log)
+    log.touch()
     note(log)
     assert offset_at(log, 1e12) == 0
     assert not (tmp_path / "log.times").exists()
