@@ -88,7 +88,7 @@ class Run:
         self.launches: list[tuple[float, Launch]] = []  #: every decision to start something, with its time
         self.damage: dict[int, list[str]] = {}  #: what is wrong with metrics that were read, by trial
         self._reader = JournalReader(rundir.journal, intact=0 if kept is None else kept.length)
-        if len(self.update()) >= WORTH:
+        if len(self.update()) >= max(WORTH, len(self.events) // 4):
             keep(rundir, self.search, self._reader.offset)
 
     @classmethod

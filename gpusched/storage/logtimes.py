@@ -16,7 +16,7 @@ from gpusched.storage.reading import NOT_DECODED
 
 
 def note(log: Path) -> None:
-    """Writes down how long the log is now; nothing where there is none, or it is empty: that needs no file beside it."""
+    """Writes down how long the log is now; nothing where there is none, or nothing in it."""
     try:
         size = os.stat(log).st_size
         if size == 0:

@@ -29,10 +29,10 @@ from gpusched.storage.rundir import RunDir, state_file, write_whole
 
 log = logging.getLogger(__name__)
 
-#: Events whose replay takes longer than keeping what it came to.
+#: Events whose replay takes longer than keeping what it came to. Of a longer journal it is a quarter: all is kept anew.
 WORTH = 2_000
-#: So many are kept, the newest, of at most so many bytes each.
-_MOST, _LARGEST = 16, 1 << 27
+#: So many are kept, the newest, of at most so many bytes each and together.
+_MOST, _LARGEST, _ALL = 16, 1 << 27, 1 << 28
 #: What the state of a search is made of. All of it is pure: to make such an object touches nothing.
 _PURE = ("core", "oracles", "hyperparameters", "objective")
 _PURE_TOO = {
@@ -95,7 +95,7 @@ def keep(run: RunDir, search: Search, length: int) -> None:
         file_ = _file(run)
         file_.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_whole(file_, msgspec.json.encode(head) + b"\n" + body, durable=False)
-        _drop_oldest(file_.parent)
+        _drop_oldest(file_)
     except (OSError, pickle.PicklingError, TypeError, AttributeError, RecursionError) as error:
         log.debug("%s: no snapshot is kept: %s", run.path, error)
 
@@ -152,10 +152,15 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _drop_oldest(folder: Path) -> None:
-    there = sorted((each for each in folder.iterdir()), key=lambda each: each.stat().st_mtime, reverse=True)
-    for each in there[_MOST:]:
-        each.unlink(missing_ok=True)
+def _drop_oldest(newest: Path) -> None:
+    there = [(each.stat(), each) for each in newest.parent.iterdir()]
+    # Files of one moment have one time.
+    there.sort(key=lambda found: (found[1] != newest, -found[0].st_mtime_ns))
+    whole = 0
+    for number, (stat, each) in enumerate(there):
+        whole += stat.st_size
+        if number >= _MOST or whole > _ALL:
+            each.unlink(missing_ok=True)
 
 
 @functools.cache

@@ -178,11 +178,15 @@ def test_a_grid_is_replayed(make_run: Callable[..., Any], kept: Path) -> None:
     assert not list(kept.glob("*"))
 
 
-def test_few_are_kept(make_run: Callable[..., Any], kept: Path) -> None:
-    """The newest; who ran a thousand searches does not fill the disk."""
-    for number in range(snapshot._MOST + 3):
+@pytest.mark.parametrize("limit", ["_MOST", "_ALL"])
+def test_few_are_kept(make_run: Callable[..., Any], kept: Path, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    """The newest, so many and so many bytes; who ran a thousand searches does not fill the disk."""
+    made = make_run("first", algorithm="random", max_epochs=1, max_trials=1).finish()
+    Run(made.dir)
+    size = snapshot._file(made.dir).stat().st_size
+    monkeypatch.setattr(snapshot, limit, 3 if limit == "_MOST" else 3 * size + size // 2)
+    for number in range(6):
         made = make_run(f"run {number}", algorithm="random", max_epochs=1, max_trials=1).finish()
         Run(made.dir)
-        os.utime(snapshot._file(made.dir), (number, number))
-    assert len(list(kept.glob("*"))) == snapshot._MOST
-    assert snapshot.restore(made.dir) is not None
+        assert snapshot.restore(made.dir) is not None
+    assert len(list(kept.glob("*"))) == 3
