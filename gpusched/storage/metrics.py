@@ -1,7 +1,8 @@
 """metrics.jsonl: one JSON object for each epoch a trial has trained.
 
 Knows how lines are added, dropped and read back; what the numbers mean is not its business. A torn
-last line, as a crash leaves it, is nobody's error. Each line has a checksum: one that was changed is left out.
+last line, as a crash leaves it, is nobody's error. Each line has a checksum: one that was changed is left out. So is
+one of an attempt that another has taken the place of: its process may write on where nobody can end it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -19,12 +20,16 @@ from gpusched.storage.reading import NOT_DECODED
 from gpusched.storage.rundir import as_json, write_whole
 
 #: Keys that are not metrics.
-RESERVED = ("epoch", "execution", "seconds", checksum.KEY)
+RESERVED = ("epoch", "execution", "seconds", "attempt", checksum.KEY)
 
 #: So many lines may have been lost of a file that is still believed.
 _LOST = 1000
 #: Larger whole numbers have no float, and no metric is one.
 _WHOLE = 2**1000
+
+
+#: With the attempt that trained it: None in lines of earlier versions. No class: a search has a million of them.
+_Epoch: TypeAlias = tuple[dict[str, Any], int | None]
 
 
 class Lines(NamedTuple):
@@ -50,9 +55,15 @@ def read_lines(path: Path) -> Lines:
 
 def lines_of(content: bytes) -> Lines:
     """What a file with this content says."""
+    epochs, damaged = _read(content)
+    return Lines([record for record, _ in epochs], damaged)
+
+
+def _read(content: bytes) -> tuple[list[_Epoch], list[int]]:
     whole = content.split(b"\n")
     torn = whole.pop()
-    epochs, damaged, signed = [], [], False
+    epochs: list[_Epoch] = []
+    damaged, signed = [], False
     for number, line in enumerate(whole, 1):
         record, signed = _record(line, len(whole), signed=signed), signed or checksum.is_signed(line)
         if record is None:
@@ -61,10 +72,33 @@ def lines_of(content: bytes) -> Lines:
             epochs.append(record)
     if torn and (last := _record(torn, len(whole) + 1, signed=signed)) is not None:
         epochs.append(last)
-    return Lines(epochs, damaged)
+    return _current(epochs), damaged
 
 
-def _record(line: bytes, count: int, *, signed: bool) -> dict[str, Any] | None:
+def _current(epochs: list[_Epoch]) -> list[_Epoch]:
+    """Without what an attempt wrote after the next had begun, or of epochs that the next has trained again."""
+    if len({attempt for _, attempt in epochs}) <= 1:
+        return epochs
+    newest, begun = 0, dict[int, int]()  #: attempts: of all, and by execution
+    kept: list[_Epoch] = []
+    for each in epochs:
+        record, attempt = each
+        if attempt is not None:
+            if attempt < newest:
+                continue
+            newest, execution = attempt, record.get("execution", 0)
+            if attempt > begun.get(execution, 0):
+                begun[execution] = attempt
+                kept = [older for older in kept if older[1] is None or not _trained_again(older[0], record)]
+        kept.append(each)
+    return kept
+
+
+def _trained_again(older: dict[str, Any], newer: dict[str, Any]) -> bool:
+    return older.get("execution", 0) == newer.get("execution", 0) and bool(older["epoch"] >= newer["epoch"])
+
+
+def _record(line: bytes, count: int, *, signed: bool) -> _Epoch | None:
     """An epoch of a file with so many lines; None for what is damaged."""
     checked = checksum.is_signed(line)
     if (signed and not checked) or (checked and checksum.intact(line) is None):
@@ -77,7 +111,11 @@ def _record(line: bytes, count: int, *, signed: bool) -> dict[str, Any] | None:
         return None
     if checked:
         del record[checksum.KEY]
-    return record if _sensible(record, count) else None
+    attempt = None
+    if isinstance(named := record.get("attempt"), str):  # A number is a metric of that name.
+        del record["attempt"]
+        attempt = int(named) if named.isdecimal() else None
+    return (record, attempt) if _sensible(record, count) else None
 
 
 def _sensible(record: dict[str, Any], count: int) -> bool:
@@ -93,9 +131,9 @@ def _sensible(record: dict[str, Any], count: int) -> bool:
     )
 
 
-def append(path: Path, record: Mapping[str, Any]) -> None:
+def append(path: Path, record: Mapping[str, Any], attempt: int | None = None) -> None:
     """Adds a line. It is in the kernel's hands when this returns: killing the process loses nothing."""
-    line = checksum.signed(as_json(record)) + b"\n"
+    line = _line(record, attempt)
     fd = open_own(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
         done = 0
@@ -119,20 +157,36 @@ def sync(path: Path) -> None:
 
 def truncate_after(path: Path, epoch: int, execution: int | None = None) -> None:
     """Drops torn lines and the lines of later epochs, of one execution or of all."""
-    records = read_metrics(path)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return
     kept = [
-        record
-        for record in records
-        if record["epoch"] <= epoch or (execution is not None and record.get("execution", 0) != execution)
+        each
+        for each in _read(content)[0]
+        if each[0]["epoch"] <= epoch or (execution is not None and each[0].get("execution", 0) != execution)
     ]
-    if path.exists() and path.read_bytes() != _lines(kept):
-        write(path, kept)
+    lines = b"".join(_line(*each) for each in kept)
+    if content != lines:
+        write_whole(path, lines)
+
+
+def amend(path: Path, execution: int, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Adds to the newest epoch of an execution; returns what that has now."""
+    epochs = _read(path.read_bytes())[0]
+    mine = [record for record, _ in epochs if record.get("execution", 0) == execution]
+    newest = max(mine, key=lambda record: int(record["epoch"]))
+    seconds = newest.pop("seconds", None)
+    newest |= {**metrics, "seconds": seconds}
+    write_whole(path, b"".join(_line(*each) for each in epochs))
+    return newest
 
 
 def write(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Puts these lines in the place of all there are."""
-    write_whole(path, _lines(records))
+    write_whole(path, b"".join(_line(record, None) for record in records))
 
 
-def _lines(records: Iterable[Mapping[str, Any]]) -> bytes:
-    return b"".join(checksum.signed(as_json(record)) + b"\n" for record in records)
+def _line(record: Mapping[str, Any], attempt: int | None) -> bytes:
+    named = {} if attempt is None else {"attempt": str(attempt)}
+    return checksum.signed(as_json({**record, **named})) + b"\n"

@@ -186,7 +186,7 @@ class Record:
         line |= {name: number(value) for name, value in metrics.items() if name not in file.RESERVED}
         line["seconds"] = round(now - self._since, 4)
         claim.check()
-        file.append(self.path, line)
+        file.append(self.path, line, self.spec.attempt)
         logtimes.note(self._log)
         self._since = now
         self.reported[execution] = epoch
@@ -246,20 +246,13 @@ class Record:
     def amend(self, metrics: Mapping[str, Any], execution: int = 0) -> None:
         """Adds to the newest epoch what became known only after the training."""
         self.owner.demand("report")
-        lines = read_metrics(self.path)
-        newest = max(
-            (i for i, line in enumerate(lines) if line.get("execution", 0) == execution),
-            key=lambda i: int(lines[i]["epoch"]),
-        )
         plain = {name: number(value) for name, value in metrics.items() if name not in file.RESERVED}
-        seconds = lines[newest].pop("seconds", None)
-        lines[newest] |= {**plain, "seconds": seconds}
         claim.check()
-        file.write(self.path, lines)
+        newest = file.amend(self.path, execution, plain)
         for objective in self.objectives:
-            if objective.name not in lines[newest]:
-                raise self.absent(objective, lines[newest])
-            self._check(objective, lines[newest], lines[newest]["epoch"], execution)
+            if objective.name not in newest:
+                raise self.absent(objective, newest)
+            self._check(objective, newest, newest["epoch"], execution)
 
     def sync(self) -> None:
         file.sync(self.path)
