@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -89,10 +90,13 @@ def freezes(whom: str, longest: float) -> Strike:
 
 
 def small_disk(stage: Stage) -> str | None:
-    """Puts the run on a disk of 16 MiB."""
+    """Puts the run on a disk of 16 MiB and 4,000 files."""
     stage.runs.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16m", "soak", str(stage.runs)], capture_output=True, text=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=16m,nr_inodes=4000", "soak", str(stage.runs)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if mounted.returncode:
         return f"cannot mount a small disk ({' '.join(mounted.stderr.split())})"
@@ -105,15 +109,36 @@ def small_disk(stage: Stage) -> str | None:
 
 
 def fill(stage: Stage, scheduler: int, dice: random.Random) -> str:
+    """Not a byte more fits on it, or not a file more."""
     filler, seconds = stage.runs / "filler", dice.uniform(0.1, 2.0)
-    with open(filler, "wb", buffering=0) as file, contextlib.suppress(OSError):
-        for size in (1 << 20, 4096, 1):
+    filler.mkdir()
+    files = dice.random() < 0.3
+    with contextlib.suppress(OSError):
+        for number in range(4000 if files else 0):
+            (filler / str(number)).touch()
+    with contextlib.suppress(OSError), open(filler / "bytes", "wb", buffering=0) as file:
+        for size in () if files else (1 << 20, 4096, 1):
             with contextlib.suppress(OSError):
                 while file.write(bytes(size)) == size:
                     pass
     time.sleep(seconds)
-    filler.unlink()
-    return f"the disk was full for {seconds:.2f} s"
+    shutil.rmtree(filler)
+    return f"the disk took no {'file' if files else 'byte'} for {seconds:.2f} s"
+
+
+# ---------------------------------------------------------------------- others
+
+
+def second(stage: Stage, scheduler: int, dice: random.Random) -> str:
+    """The same command once more, while it runs: refused, or, when it has just ended, complete."""
+    process = stage.start()
+    try:
+        code = process.wait(stage.patience)
+    except subprocess.TimeoutExpired:
+        stage.wrong.append(f"hangs: the second scheduler did not end in {stage.patience:.0f} s")
+        process.kill()
+        code = process.wait()
+    return f"a second scheduler, which ended with {code}"
 
 
 # ---------------------------------------------------------------------- files
@@ -204,6 +229,7 @@ FAULTS = [
     *(Fault(f"{whom} stopped for a while", freezes(whom, 3.0)) for whom in ("the scheduler", "a launcher", "a trial")),
     *(Fault(f"{whom} stopped for good", stops(whom), environ=IMPATIENT) for whom in ("a launcher", "a trial")),
     Fault("everything frozen for a while", freezes("everything", 3.0)),
+    Fault("a second scheduler", second),
     Fault("a full disk", fill, costs=True, prepare=small_disk),
     Fault("a file cannot be read", shadow, costs=True),
     Fault("a damaged file", damage, costs=True),

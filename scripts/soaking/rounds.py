@@ -94,7 +94,7 @@ def play(
         told.wrong.append(peace)
         return told
     stage = Stage(folder / f"round-{index}", search, fault.environ)
-    told.folder = stage.folder
+    told.folder, stage.patience = stage.folder, limit
     try:
         why = fault.prepare(stage)
         if why is not None:
@@ -168,6 +168,7 @@ class Round:
                 break
         else:
             told.wrong.append(f"not complete after {SESSIONS} sessions")
+        told.wrong += stage.wrong
         told.wrong += stage.tracebacks(in_logs=not self.fault.costs)
         if not told.wrong and told.came != "refused":
             self._compare(peace)

@@ -41,6 +41,8 @@ class Stage:
         kept = {key: was for key, was in os.environ.items() if not key.startswith(("GPUSCHED", "CUDA", "SOAK"))}
         self._environ = {**kept, name: value, "XDG_STATE_HOME": str(folder / "state"), "TERM": "dumb"}
         self._environ.update(environ)
+        self.patience = 180.0  #: seconds within which a session has to end
+        self.wrong: list[str] = []  #: what a fault has found wrong itself
         self.touched: set[Path] = set()  #: files that a fault has laid hands on
         self.close: Callable[[], None] = lambda: None  #: undoes what a fault has set up
 
