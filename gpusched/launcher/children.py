@@ -26,7 +26,7 @@ from gpusched.storage import claim
 from gpusched.storage.files import open_own
 from gpusched.storage.records import JobSpec, Outcome
 from gpusched.storage.rundir import RunDir, TrialDir, as_json, write_record, write_whole
-from gpusched.system import threads
+from gpusched.system import exits, threads
 from gpusched.system.kernel import adopt_orphans, die_with, end_children, outlive_parent
 from gpusched.trial.quiet import flush, say, show
 
@@ -39,6 +39,8 @@ NO_ROOM = 74
 SUPERSEDED = 75
 #: A trial's exit code where it left in a way that nobody foresaw (EX_SOFTWARE).
 UNFORESEEN = 70
+#: How long what a trial has asked for at its end may take (atexit, threads that are no daemons).
+_LAST_SECONDS = 10.0
 #: Where memory runs out, the kernel is to end a trial, which is tried again, and not the launcher of them all.
 _OOM_SCORE = "500"
 
@@ -248,8 +250,10 @@ def _run(task: Task, spec: JobSpec, alive: Callable[[], None]) -> int:
         say(f"gpusched: {said}\n")
     if spec.cores:
         threads.limit(len(spec.cores))
+    exits.forget()
     try:
         run_job(task, spec, alive=alive)
+        exits.run(_LAST_SECONDS, _ends_anyway)
     except claim.Superseded as superseded:
         say(f"gpusched: {superseded}\n")
         return SUPERSEDED
@@ -258,6 +262,13 @@ def _run(task: Task, spec: JobSpec, alive: Callable[[], None]) -> int:
         show(error)
         return NO_ROOM
     return 0
+
+
+def _ends_anyway(threads: list[str]) -> None:
+    """Its outcome stands: the slot is not kept for a thread that waits for nothing."""
+    what = f"its threads {', '.join(threads)} still run" if threads else "its exit handlers are not done"
+    say(f"gpusched: this trial's process is ended, {_LAST_SECONDS:g} s after its training: {what}\n")
+    leave(0)
 
 
 def _failed(spec: JobSpec, error: BaseException) -> None:

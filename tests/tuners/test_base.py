@@ -120,3 +120,21 @@ def test_data_without_rows_fails_the_trials(loop: Callable[..., Any]) -> None:
     """)
         == "list has no rows to choose from; give an array, like numpy.asarray(data)"
     )
+
+
+def test_what_a_trial_asks_for_at_its_end_is_done(loop: Callable[..., Any]) -> None:
+    """Its handlers and its threads, in its own process; those of the script in the script's, once."""
+    assert loop("""
+        import atexit, pathlib, threading, time
+        def ends(name):
+            with open("ends.txt", "a") as file:
+                file.write(name + "\\n")
+        def train(hp, trial):
+            trial.report(loss=hp.Float("x", 0, 1))
+            atexit.register(ends, f"trial {trial.id}")
+            threading.Thread(target=lambda: (time.sleep(0.1), ends(f"thread {trial.id}"))).start()
+        atexit.register(ends, "script")
+        tuner = gs.RandomSearch(train=train, objective="loss", max_trials=2, cpu_slots=1, seed=1)
+        tuner.search()
+        print(json.dumps(pathlib.Path("ends.txt").read_text().splitlines()))
+    """) == ["thread 0", "trial 0", "thread 1", "trial 1"]
