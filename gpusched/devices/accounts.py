@@ -21,6 +21,7 @@ class Account:
     seconds: float = 0.0  #: GPU-seconds
     peaks: dict[str, int] = field(default_factory=dict)  #: bytes, by device
     loads: list[float] = field(default_factory=lambda: [0.0, 0.0])  #: sum and number of utilisations seen
+    highest: dict[str, int] = field(default_factory=dict)  #: bytes in use there while it was alone, by device
     others: dict[str, int] = field(default_factory=dict)  #: bytes that no trial held, at most, by device
     share: int = 1
     seen: bool = False  #: the driver has named one of its processes
@@ -42,6 +43,11 @@ class Account:
     def met(self, device: str, others: int) -> None:
         """So many bytes were held there by what is no trial."""
         self.others[device] = max(self.others.get(device, 0), others)
+
+    def emptied(self, device: str, rest: int) -> None:
+        """After its end so many bytes are in use there: where nothing else tells its peak, the difference does."""
+        if not self.seen and device in self.highest:
+            self.peaks.setdefault(device, max(0, self.highest[device] - rest))
 
 
 class Accounts:
@@ -86,6 +92,9 @@ class Accounts:
                 continue
             by_key = self._held(sample, owner, here)
             others = self.others(sample, owner)
+            if len(here) == 1 and sample.used_bytes is not None:
+                highest = self.running[here[0]].highest
+                highest[device] = max(highest.get(device, 0), sample.used_bytes)
             for key in here:
                 account = self.running[key]
                 if key in by_key and others is not None:

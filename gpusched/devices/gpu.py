@@ -112,6 +112,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     used_bytes: int | None = None
     utilisation: float | None = None  #: 0 … 1
     processes: dict[int, int | None] = {}  #: pid of each compute process: its bytes
+    drawing: frozenset[int] = frozenset()  #: pids that use it for graphics, and may compute too: a desktop's
     ecc_errors: int | None = None
     refused: str | None = None  #: why there are no figures
     lost: bool = False  #: refused for good: it has fallen off the bus, or wants a reset

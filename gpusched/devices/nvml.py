@@ -304,6 +304,7 @@ def _sample(handle: Any, uuid: str) -> Sample:
     memory = _ask(pynvml.nvmlDeviceGetMemoryInfo, handle)
     load = _figure(pynvml.nvmlDeviceGetUtilizationRates, handle)
     running = _ask(pynvml.nvmlDeviceGetComputeRunningProcesses, handle) or ()
+    graphics = _figure(pynvml.nvmlDeviceGetGraphicsRunningProcesses, handle) or ()
     return Sample(
         uuid=uuid,
         total_bytes=memory and memory.total,
@@ -311,6 +312,7 @@ def _sample(handle: Any, uuid: str) -> Sample:
         used_bytes=memory and memory.used,
         utilisation=load and load.gpu / 100,
         processes={process.pid: process.usedGpuMemory for process in running},
+        drawing=frozenset(process.pid for process in graphics),
         ecc_errors=_ecc(handle),
     )
 
@@ -328,9 +330,9 @@ def _processes(handle: Any) -> tuple[Process, ...]:
 
     compute = _ask(pynvml.nvmlDeviceGetComputeRunningProcesses, handle) or ()
     graphics = _figure(pynvml.nvmlDeviceGetGraphicsRunningProcesses, handle) or ()
-    # A program that does both is in both lists; computing is what matters here.
-    kinds = {process.pid: (process, "graphics") for process in graphics}
-    kinds.update({process.pid: (process, "compute") for process in compute})
+    # A program of a desktop is in both lists (C+G in nvidia-smi): its drawing says what it is.
+    kinds = {process.pid: (process, "compute") for process in compute}
+    kinds.update({process.pid: (process, "graphics") for process in graphics})
     return tuple(_process(process, kind) for _, (process, kind) in sorted(kinds.items()))
 
 

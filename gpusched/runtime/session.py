@@ -282,8 +282,7 @@ class Session:
             await self._cluster.begin(run.dir.path, token, self._source)
             return Pool(self._cluster, settings)
         layout = Layout(machine, settings, sharing, this_process())
-        pids = [trial.pid for trial in run.search.running if trial.pid is not None]
-        layout.judge(machine.gpus, own_gpus(machine.gpus, pids), first=True)
+        layout.judge(machine.gpus, own_gpus(machine.gpus, run.search.running), first=True)
         return layout
 
     async def _show(self, run: Run) -> None:

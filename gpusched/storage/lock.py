@@ -61,6 +61,11 @@ class RunLock:
                 if pid is None and where is None and time.monotonic() < until:
                     time.sleep(_TRY_SECONDS)
                     continue
+            except OSError as error:
+                raise UsageError(
+                    f"{path}: its file system keeps no locks ({error.strerror}), like a FUSE mount, or Lustre without "
+                    "the mount option flock; choose a directory on another"
+                ) from None
             if pid is None and where is None:
                 raise UsageError(
                     f"{path}: some process holds this lock, and is no scheduler of this run; `fuser {path}` names it"

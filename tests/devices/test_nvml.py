@@ -68,10 +68,11 @@ def test_order_is_nvmls(fake_nvml):
 
 
 def test_program_that_computes_and_draws(fake_nvml):
-    """A process in both of the driver's lists is one process, and computes."""
+    """A process in both of the driver's lists, as a desktop's are, is one process, and nobody's competitor."""
     fake_nvml.add(compute=[{"pid": 4_000_000_001, "used": 5}], graphics=[{"pid": 4_000_000_001, "used": 5}])
     (gpu,) = fake_nvml.inventory().gpus
-    assert gpu.processes == (Process(pid=4_000_000_001, kind="compute", used_bytes=5),)
+    assert gpu.processes == (Process(pid=4_000_000_001, kind="graphics", used_bytes=5),)
+    assert gpu.foreign() == ()
 
 
 @pytest.mark.parametrize(
@@ -255,6 +256,7 @@ def test_samples_follow_the_machine(fake_nvml):
                 "used_bytes": None,
                 "utilisation": None,
                 "processes": {},
+                "drawing": [],
                 "ecc_errors": None,
                 "refused": "the GPU is lost (fallen off the bus): reset it or reboot",
                 "lost": True,
@@ -266,6 +268,7 @@ def test_samples_follow_the_machine(fake_nvml):
                 "used_bytes": 5 * GIB,
                 "utilisation": 0.5,
                 "processes": {str(os.getpid()): 5 * GIB},
+                "drawing": [],
                 "ecc_errors": 2,
                 "refused": None,
                 "lost": False,

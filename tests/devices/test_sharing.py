@@ -147,6 +147,31 @@ def test_where_a_container_hides_processes_a_lone_trial_is_charged_what_it_added
     assert (first.peak_bytes, first.seen, second.peak_bytes) == (7, False, None)
 
 
+def test_a_peak_that_nothing_shows_is_what_was_given_back() -> None:
+    """In a container, of a trial that ran when the session began: no look was without it, but its end tells."""
+    accounts = Accounts()
+    accounts.began("adopted", ("GPU-0",), 0.0)
+    for used in (5, 9, 7):
+        accounts.sampled(sample(used, {4242: None}), lambda pid: None, 1.0)
+    account = accounts.ended("adopted", 2.0)
+    assert account is not None
+    assert account.peak_bytes is None
+    account.emptied("GPU-0", 1)
+    assert account.peak_bytes == 8
+
+
+def test_what_others_hold_is_what_no_trial_does() -> None:
+    """The most of it while the trial was there; nothing is known where the driver hides what trials hold."""
+    accounts = Accounts()
+    accounts.began("a", ("GPU-0",), 0.0)
+    for used, own in ((9, 4), (20, 5), (7, 6)):
+        accounts.sampled(sample(used, {1: own, 3: None}), {1: "a"}.get, 1.0)
+    accounts.sampled(sample(99, {1: None}), {1: "a"}.get, 2.0)
+    account = accounts.ended("a", 3.0)
+    assert account is not None
+    assert account.others_bytes == 15
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9)), max_size=30))
 def test_a_gpus_seconds_are_given_out_once(steps: list[tuple[str, int]]) -> None:
     """Whoever comes and goes, the parts add up to the time in which anybody was there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -31,6 +32,17 @@ def test_the_second_scheduler_is_refused_with_the_firsts_pid(tmp_path: Path) -> 
     lock.release()
     assert holder(tmp_path / "lock") is None
     RunLock(tmp_path / "lock").release()
+
+
+def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As FUSE may be, and Lustre: where it lies, and what to do."""
+
+    def refuse(fd: int, operation: int) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(UsageError, match=r"lock: its file system keeps no locks .*choose a directory on another"):
+        RunLock(tmp_path / "lock")
 
 
 def test_a_killed_holder_leaves_no_lock(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ _HARMLESS = (
 )
 #: GNU's OpenMP does not survive a fork once it has computed with several threads: the next parallel region hangs.
 _OPENMP = "libgomp"
+#: NVIDIA's, and its driver's on the Windows Subsystem for Linux.
+_DEVICES = ("/dev/nvidia", "/dev/dxg")
 
 
 def unforkable() -> str | None:
@@ -111,6 +113,6 @@ def _device() -> str | None:
             target = os.readlink(f"/proc/self/fd/{fd}")
         except OSError:
             continue  # The listing's own descriptor is gone by now.
-        if target.startswith("/dev/nvidia"):
+        if target.startswith(_DEVICES):
             return f"it opened {target}"
     return None

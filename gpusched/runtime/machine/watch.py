@@ -27,6 +27,7 @@ from gpusched.runtime.machine.signs import Signs
 from gpusched.system.attention import Attention
 
 if TYPE_CHECKING:
+    from gpusched.core.trial import Trial
     from gpusched.runtime.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
@@ -143,6 +144,8 @@ class Watch:
                     others = None if left or hidden else self._accounts.others(sample, self._owner)
                     if others is not None:
                         account.met(device, others)
+                    if sample.used_bytes is not None and not self._accounts.on(device):
+                        account.emptied(device, sample.used_bytes)
                     break
                 await asyncio.sleep(_VACATE_EVERY)
 
@@ -268,7 +271,8 @@ class Watch:
         found = {
             uuid
             for uuid, sample in samples.items()
-            if sample.refused is None and any(self._foreign(uuid, pid) for pid in sample.processes)
+            if sample.refused is None
+            and any(self._foreign(uuid, pid) for pid in sample.processes.keys() - sample.drawing)
         }
         # A process that only looked in is not waited for: one look more decides. Who has left has left.
         come = {uuid for uuid in found - self._layout.busy.keys() if uuid in self._suspects}
@@ -315,11 +319,21 @@ def _with_account(usage: Usage | None, account: Account) -> Usage:
     )
 
 
-def own_gpus(gpus: Iterable[Gpu], pids: Iterable[int]) -> set[int]:
-    """Of the processes on these GPUs, those that belong to the sessions of these trials."""
-    trials = set(pids)
-    processes = {process.pid for gpu in gpus for process in gpu.processes}
-    return {pid for pid in processes if pid in trials or _session(pid) in trials}
+def own_gpus(gpus: Iterable[Gpu], running: Iterable[Trial]) -> set[int]:
+    """Of the processes on these GPUs, those that belong to the sessions of these trials.
+
+    Where a container hides who a process is, one on a GPU that a trial is on counts as that trial's.
+    """
+    trials = {trial.pid: trial.devices for trial in running if trial.pid is not None}
+    theirs = {device for devices in trials.values() for device in devices}
+    return {
+        process.pid
+        for gpu in gpus
+        for process in gpu.processes
+        if process.pid in trials
+        or _session(process.pid) in trials
+        or (gpu.uuid in theirs and not os.path.exists(f"/proc/{process.pid}"))
+    }
 
 
 def _session(pid: int) -> int:

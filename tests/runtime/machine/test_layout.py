@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -13,6 +15,7 @@ from gpusched.devices.sharing import Sharing
 from gpusched.errors import UsageError
 from gpusched.runtime.machine.layout import Layout
 from gpusched.runtime.machine.signs import Signs
+from gpusched.runtime.machine.watch import own_gpus
 from gpusched.trial.settings import Settings
 
 GIB = 2**30
@@ -146,3 +149,14 @@ def test_a_process_that_cannot_run(state: str, word: str | None, proc: Any, tmp_
     proc(state, 6)
     assert signs.look("a", 7, tmp_path / "none", 61.0) is None
     assert signs.look("a", 8, tmp_path / "none", 300.0) is None  # It is gone: its end is about to be told.
+
+
+def test_adopted_trials_are_no_strangers_where_a_container_hides_them() -> None:
+    """A process that has no number here is the trial's on its GPU, and somebody else's on another."""
+    hidden = 2**31 - 2
+    seen = [
+        Gpu(index=index, uuid=f"GPU-{index}", processes=(Process(pid=hidden + index, kind="compute"),))
+        for index in range(2)
+    ]
+    adopted: Any = SimpleNamespace(pid=os.getpid(), devices=("GPU-1",))
+    assert own_gpus(seen, [adopted]) == {hidden + 1}
