@@ -24,6 +24,7 @@ class Best:
     def __init__(self, folder: Path, objective: Objective) -> None:
         self._states = States(folder)
         self._objective = objective
+        self.damage = self._states.damage  #: of the weights that were kept
         meta = self._states.meta() or {}
         self._value: float | None = meta.get("value")
 

@@ -87,6 +87,8 @@ class Fitter:
         self.asked = job.task.asked
         self.folder = RunDir(Path(job.spec.run)).trial(job.spec.trial)
         self.best = Best(self.folder.best, job.record.objectives[0])
+        if self.best.damage is not None:
+            job.record.warnings.append(f"{self.best.damage}; the best weights are those of the best epoch from now on")
         self.used = False
 
     def run(self, hypermodel: HyperModel, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:

@@ -174,7 +174,7 @@ def test_files_hold_only_data(scenario: Scenario) -> None:
 
 
 def test_a_damaged_checkpoint_begins_anew_and_says_so(scenario: Scenario) -> None:
-    """A file that is not whole is not loaded: the training starts from epoch 0, with a warning."""
+    """A file that is cut, or has one other bit, is not loaded: the training starts from epoch 0, with a warning."""
     result = scenario("""
         job(0, 2)
         file = States(folder().checkpoint).file(".weights.h5")
@@ -182,8 +182,17 @@ def test_a_damaged_checkpoint_begins_anew_and_says_so(scenario: Scenario) -> Non
         outcome = job(2, 3)
         result = [outcome["end"], len(lines()), len(outcome["scores"]["val_loss"])]
         result += ["not whole" in outcome["warnings"][0]]
+        sound = outcome["scores"]["val_loss"]
+        for part in (folder().checkpoint, folder().best):
+            file = States(part).file(".weights.h5")
+            content = bytearray(file.read_bytes())
+            content[len(content) // 2] ^= 1
+            file.write_bytes(content)
+        outcome = job(2, 3)
+        result += [outcome["scores"]["val_loss"] == sound, [warning.split("; ")[1] for warning in outcome["warnings"]]]
     """)
-    assert result == ["completed", 3, 1, True]
+    assert result[:5] == ["completed", 3, 1, True, True]
+    assert result[5] == ["training starts anew", "the best weights are those of the best epoch from now on"]
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import io
+import pickle
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +72,28 @@ def test_data_and_objects_stay_where_they_are(place: Path) -> None:
     assert leave(tuner, place / "left", curve=np.ones(3))
     bring_back(tuner, place / "left")
     assert tuner.__dict__["curve"].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_file_of_somebody_else_runs_no_code(place: Path) -> None:
+    """Only plain values are made from it; what is not, or is damaged, is left out, and the rest is brought back."""
+
+    class Evil:
+        def __reduce__(self) -> Any:
+            return print, ("run",)
+
+    tuner, file = Noting(count=1), place / "left"
+    evil = pickle.dumps(("tuner", "evil", "set", Evil()))
+    good = pickle.dumps(("tuner", "count", "add", 2))
+    whole = pickle.dumps([evil, good[:-4], b"\x80\x05garbage", pickle.dumps(7), good])
+    file.write_bytes(whole)
+    with redirect_stdout(io.StringIO()) as printed:
+        bring_back(tuner, file)
+        for damaged in (whole[:-3], b"", b"\xff" * 50, pickle.dumps(Evil())):
+            file.write_bytes(damaged)
+            bring_back(tuner, file)
+    assert tuner.__dict__["count"] == 3
+    assert "evil" not in tuner.__dict__
+    assert printed.getvalue() == ""
 
 
 def test_a_tuner_without_methods_of_its_own_leaves_nothing(place: Path) -> None:
