@@ -14,7 +14,7 @@ RANDOM = ("--algorithm", "random", "--max-trials", "3", "--cpu-slots", "2", "--s
 
 #: What the second trial does to itself the first time.
 HARM = {
-    "deletes its folder": "import shutil; shutil.rmtree(trial.folder)",
+    "deletes its folder": "import shutil; shutil.rmtree(trial.folder.parent)",
     "has no descriptors left": "keep += [open('/dev/null') for _ in range(10 ** 7)]",
     "may write no file": "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))",
     "fills another disk": "raise OSError(28, 'No space left on device', '/dev/shm/model.h5')",
@@ -107,7 +107,7 @@ def train(hp, trial):
         trial.report(val_loss=float(trial.id))
         if trial.id == 1 and not os.path.exists("harmed"):
             open("harmed", "w").close()
-            os.rename(trial.folder.parents[1], {str(moved)!r})
+            os.rename(trial.folder.parents[2], {str(moved)!r})
         trial.save_checkpoint(b"1")
 """)
     code, said = lab.finish(*RANDOM)

@@ -107,7 +107,7 @@ class LiveView:
 def worth_keeping(event: AnyEvent) -> bool:
     """Whether an event stays on the screen: what went well is in the block already."""
     if isinstance(event, JobEnded):
-        return event.end not in (End.COMPLETED, End.INTERRUPTED)
+        return event.end not in (End.COMPLETED, End.INTERRUPTED) or bool(event.warnings)
     # Ctrl-C is answered at once, by the process it was pressed in.
     return not (isinstance(event, JobStarted) or (isinstance(event, StopAsked) and event.reason == "interrupted"))
 

@@ -45,15 +45,24 @@ class Teller:
 
     def __init__(self) -> None:
         self._best: Best | None = None
+        self._warned: set[str] = set()
 
     def lines(self, event: AnyEvent, commands: list[AnyCommand], search: Search) -> list[str]:
         told = self._tell(event, search)
-        lines = [told] if told else []
+        lines = [*([told] if told else []), *self.warnings(event)]
         over = any(isinstance(command, Finish) and command.code == 0 for command in commands)
         if isinstance(event, SessionOpened) and over:
             lines.append("nothing is left to train; --fresh starts a new search, a larger budget continues this one")
         lines += [self._launched(command, search) for command in commands if isinstance(command, Launch)]
         return [f"[{words.clock(event.at)}] {line}" for line in lines]
+
+    def warnings(self, event: AnyEvent) -> list[str]:
+        """What a trial says beside its results, such as that its checkpoint was damaged: each once."""
+        if not isinstance(event, JobEnded):
+            return []
+        new = [each for each in event.warnings if each not in self._warned]
+        self._warned.update(new)
+        return [f"trial {event.trial}: {each}" for each in new]
 
     def started(self, run: RunDir) -> list[str]:
         return [f"run directory: {run.path}"]

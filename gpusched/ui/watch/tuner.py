@@ -62,6 +62,7 @@ class TrialTeller(Teller):
         if isinstance(event, JobEnded):
             told += self._logs.end(event.trial) if self._logs is not None else []
             told += self._end(event, search)
+            told += [line[0].upper() + line[1:] for line in self.warnings(event)]
         else:
             told += [""] if isinstance(event, SessionClosed) else []
             told += super().lines(event, [], search)
