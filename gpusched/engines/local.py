@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -22,16 +23,20 @@ from gpusched.engines.base import Report
 from gpusched.engines.conclusion import conclusion, not_started, refused
 from gpusched.errors import GpuschedError, UsageError
 from gpusched.launcher.client import PATIENCE_SECONDS, LauncherClient, LauncherGone, readable, until_dead
-from gpusched.launcher.protocol import Acknowledge, Ended, Reply, Signal, Start, Started
+from gpusched.launcher.life.undead import words
+from gpusched.launcher.protocol import Acknowledge, Ended, Reply, Signal, Start, Started, Told
 from gpusched.storage.claim import TrialProcess
 from gpusched.storage.identity import pidfd, works_in
 from gpusched.storage.records import Identity, JobSpec
 from gpusched.storage.rundir import RunDir, read_record
+from gpusched.system.kernel import END_SECONDS
 from gpusched.system.marks import sweep
 from gpusched.system.tasks import OnError, supervised, unexpected
 
 #: Starts a launcher in place of one that died.
 Another: TypeAlias = Callable[[], Awaitable[LauncherClient]]
+
+log = logging.getLogger(__name__)
 
 _MOST_DEATHS = 5
 #: How long a file system may refuse to read what a trial left.
@@ -50,13 +55,23 @@ class _Job:
     ending: asyncio.Task[None] | None = None  #: its process has ended, and what it left cannot be read yet
 
 
+def _written_down(line: str) -> None:
+    log.warning("%s", line)
+
+
 class LocalEngine:
     """One run's processes on this machine."""
 
     def __init__(
-        self, run: RunDir, launcher: LauncherClient, report: Report, another: Another, on_error: OnError = unexpected
+        self,
+        run: RunDir,
+        launcher: LauncherClient,
+        report: Report,
+        another: Another,
+        on_error: OnError = unexpected,
+        say: Callable[[str], None] = _written_down,
     ) -> None:
-        self._run, self._report, self._another, self._on_error = run, report, another, on_error
+        self._run, self._report, self._another, self._on_error, self._say = run, report, another, on_error, say
         self._jobs: dict[int, _Job] = {}
         self._ends: dict[tuple[int, int], Ended] = {}  #: told by launchers of earlier sessions
         self._told_by: dict[tuple[int, int], LauncherClient] = {}  #: ends not acknowledged yet
@@ -181,21 +196,28 @@ class LocalEngine:
                 job.ending.cancel()
         watches = {job.watch for job in self._jobs.values() if job.watch is not None}
         if watches:
-            await asyncio.wait(watches)
+            await asyncio.wait(watches, timeout=END_SECONDS)
+        for watch in watches:
+            watch.cancel()
         for launcher in (self._launcher, *self._old):
             await launcher.close()
         for launcher in self._dead:
             await launcher.guardian_ended()
         # What nobody minds any more, of this session and of those that were killed.
-        await asyncio.to_thread(sweep, list(self._marks))
+        undead = await asyncio.to_thread(sweep, list(self._marks))
         left.launchers(self._run)
-        left.forget(self._run)
+        if undead:
+            self._say(f"{', '.join(words(pid) for pid in undead)}: killed, to end as soon as possible")
+        else:
+            left.forget(self._run)
 
     # ------------------------------------------------------------------ what launchers tell
 
     def _news(self, launcher: LauncherClient, news: Reply | None) -> None:
         if news is None:
             self._died(launcher)
+        elif isinstance(news, Told):
+            self._say(news.message)
         elif isinstance(news, Started):
             job = self._jobs.get(news.trial)
             if job is not None and job.spec.attempt == news.attempt:
@@ -315,7 +337,7 @@ def _signal(identity: Identity, *, now: bool) -> None:
     fd = pidfd(identity)
     if fd is None:
         return
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         if now:
             # As long as it is alive or a zombie, its group is its own.
             os.killpg(identity.pid, signal.SIGKILL)

@@ -56,6 +56,7 @@ class Child:
     began: float = field(default_factory=time.monotonic)
     silent_since: float = 0.0  #: seconds of its launcher's attention
     spawned: bool = False
+    hung: bool = False  #: it has been killed, and is to be started anew
 
     @property
     def lives(self) -> bool:
@@ -110,9 +111,7 @@ class Spare:
         os.close(self.orders)
         os.close(self.life)
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(self.pid, 0)
+            os.kill(self.pid, signal.SIGKILL)  # It is buried with what the next trial leaves.
 
 
 def fork(work: Callable[[JobSpec, Callable[[], None]], int], inherited: Iterable[int]) -> Spare:
@@ -328,7 +327,7 @@ def spawn(spec: JobSpec, source: Load) -> Child:
 
 def terminate(child: Child) -> None:
     """Asks the trial to stop at the end of its epoch."""
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # It may have become another user's.
         signal.pidfd_send_signal(child.pidfd, signal.SIGTERM)
 
 
@@ -336,25 +335,30 @@ def kill(child: Child) -> None:
     """Ends the trial's process and those of its group at once; what else it started goes when it is reaped."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
-    with contextlib.suppress(ProcessLookupError):  # It may not lead a group yet.
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # It may not lead a group yet.
         signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
 
 
-def reap(child: Child, known: set[int]) -> tuple[int, Usage]:
+def reap(child: Child, known: set[int]) -> tuple[int, Usage, set[int]]:
     """Takes a dead child's status and accounts, after ending all that it started and left behind.
 
-    `known` are the pids of this process's other children, which stay. A trial adopts its own orphans: what it
-    leaves becomes this process's child only now, so every unknown child is one that a dead trial left.
+    Returns with them what it left and could not be ended. `known` are the pids of this process's other children, which
+    stay. A trial adopts its own orphans: what it leaves becomes this process's child only now, so every unknown child
+    is one that a dead trial left.
     """
     # Its zombie still holds the process group's number: nobody else can be hit.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
-    _, status, usage = os.wait4(child.pid, 0)
-    end_children(known)
+    try:
+        _, status, used = os.wait4(child.pid, os.WNOHANG)
+        usage = Usage(
+            peak_bytes=used.ru_maxrss * 1024,
+            cpu_seconds=round(used.ru_utime + used.ru_stime, 3),
+            wall_seconds=round(time.monotonic() - child.began, 3),
+        )
+    except ChildProcessError:  # User code in this process has waited for it.
+        status, usage = signal.SIGKILL, Usage()
+    left = end_children(known)
     os.close(child.pidfd)
     child.close_life()
-    return os.waitstatus_to_exitcode(status), Usage(
-        peak_bytes=usage.ru_maxrss * 1024,
-        cpu_seconds=round(usage.ru_utime + usage.ru_stime, 3),
-        wall_seconds=round(time.monotonic() - child.began, 3),
-    )
+    return os.waitstatus_to_exitcode(status), usage, left

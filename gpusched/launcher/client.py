@@ -7,20 +7,21 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
-import sys
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpusched.errors import GpuschedError, UsageError, raised_again
+from gpusched.launcher.life.start import Guardian, launched
 from gpusched.launcher.protocol import (
     Begin,
     Discover,
     Found,
     Load,
     Loaded,
+    Ping,
+    Pong,
     Quit,
     Ready,
     Refused,
@@ -28,6 +29,7 @@ from gpusched.launcher.protocol import (
     Request,
     Retire,
     Retired,
+    Told,
     decode_reply,
     encode,
 )
@@ -35,7 +37,9 @@ from gpusched.storage.identity import pidfd
 from gpusched.storage.reading import NOT_DECODED
 from gpusched.storage.records import Identity
 from gpusched.storage.rundir import RunDir, keep_traceback
-from gpusched.system.marks import marking, new_mark, sweep
+from gpusched.system.attention import TICK_SECONDS, Attention
+from gpusched.system.kernel import END_SECONDS, SHORT_SECONDS
+from gpusched.system.marks import new_mark, sweep
 from gpusched.system.sockets import connect
 from gpusched.system.tasks import OnError, supervised, unexpected
 
@@ -44,59 +48,13 @@ if TYPE_CHECKING:
 
 #: A launcher answers at once, and ends at once when told to. One that does not is stopped or stuck.
 PATIENCE_SECONDS = 10.0
+#: How often it is asked whether it is there, and how long it may leave that unanswered: it may be forking.
+_PING_SECONDS = 2.0
+SILENT_SECONDS = 15.0
 
 
 class LauncherGone(GpuschedError):
     """The launcher's process ended."""
-
-
-@dataclass
-class Guardian:
-    """A launcher's guardian that was started from here."""
-
-    pid: int
-    pidfd: int
-    process: subprocess.Popen[bytes] | None = None  #: where it is a child of this process
-
-    def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-
-    def forget(self) -> None:
-        """Once it has ended."""
-        if self.process is not None:
-            self.process.wait()
-        os.close(self.pidfd)
-
-
-def _from_nothing(line: socket.socket, mark: str, source: Load) -> Guardian:
-    process = subprocess.Popen(
-        # -P: the folder one stands in is not to shadow the packages of this Python.
-        [sys.executable, "-P", "-m", "gpusched.launcher", str(line.fileno())],
-        stdin=subprocess.DEVNULL,
-        pass_fds=[line.fileno()] + ([source.pickled_fd] if source.pickled_fd is not None else []),
-        # In a session of its own: Ctrl-C and a lost terminal are the scheduler's to hear.
-        start_new_session=True,
-        env={**os.environ, **marking(mark), "PYTHONUNBUFFERED": "1"},
-    )
-    return Guardian(process.pid, os.pidfd_open(process.pid), process)
-
-
-async def _launched(line: socket.socket, mark: str, source: Load, copy: Copy | None) -> Guardian:
-    if copy is None:
-        return _from_nothing(line, mark, source)
-    # In a thread: it may still be importing the framework.
-    launching = asyncio.ensure_future(asyncio.to_thread(copy.launch, line, mark, source))
-    try:
-        return Guardian(*await asyncio.shield(launching))
-    except asyncio.CancelledError:
-        copy.close()  # Which ends the wait for its answer.
-        await asyncio.wait({launching})
-        if launching.exception() is None:
-            guardian = Guardian(*launching.result())
-            guardian.kill()
-            guardian.forget()
-        raise
 
 
 class LauncherClient:
@@ -119,6 +77,10 @@ class LauncherClient:
         self.mark = ""
         self.gone = False  #: its end has been told
         self._closed = False
+        self._lost = False  #: it is stopped or stuck, and cannot even be killed
+        self._attention = Attention()
+        self._heard = 0.0  #: when it was heard last, in seconds of attention
+        self._asking: asyncio.Task[None] | None = None
         #: Done when the process is dead; its pending signal has taken unnamed trials with it by then.
         self._dead: asyncio.Task[None] | None = None
         if identity is not None:
@@ -138,7 +100,7 @@ class LauncherClient:
         guardian = None
         try:
             with theirs:
-                guardian = await _launched(theirs, mark, source, copy)
+                guardian = await launched(theirs, mark, source, copy)
             client = cls(ours, *await asyncio.open_unix_connection(sock=ours, limit=1 << 26), guardian=guardian)
         except BaseException:  # Interrupted, for one.
             ours.close()
@@ -164,13 +126,16 @@ class LauncherClient:
 
     async def send(self, request: Request) -> None:
         """Raises LauncherGone."""
-        if self.gone or self._reader.at_eof() or self._writer.is_closing():
-            raise LauncherGone("the launcher has ended")
         try:
-            self._writer.write(encode(request))
+            self._write(request)
             await self._writer.drain()
         except (ConnectionError, RuntimeError) as error:
             raise LauncherGone("the launcher has ended") from error
+
+    def _write(self, request: Request) -> None:
+        if self.gone or self._reader.at_eof() or self._writer.is_closing():
+            raise LauncherGone("the launcher has ended")
+        self._writer.write(encode(request))
 
     async def loaded(self) -> Loaded:
         """Waits for the user's code to be loaded. Raises UsageError with what is wrong with it."""
@@ -189,6 +154,7 @@ class LauncherClient:
         answer = await self._answer()
         assert isinstance(answer, Ready), answer
         self._meet(answer.identity)
+        self._ask()
         return answer
 
     async def discover(self) -> Found:
@@ -212,6 +178,8 @@ class LauncherClient:
                         return False
         except (LauncherGone, TimeoutError):
             return False
+        if answer.pings:
+            self._ask()
         return True
 
     async def _answer(self) -> Reply:
@@ -228,11 +196,14 @@ class LauncherClient:
 
     async def _listen(self) -> None:
         while (reply := await self._receive()) is not None:
+            self._heard = self._attention.seconds
+            if isinstance(reply, Pong):
+                continue
             if isinstance(reply, Loaded | Ready | Found | Refused | Retired):
                 self._answers.put_nowait(reply)
             else:
                 self._tell(reply)
-        if self._dead is not None:
+        if self._dead is not None and not self._lost:
             await asyncio.shield(self._dead)
         self.gone = True
         self._answers.put_nowait(None)
@@ -246,6 +217,37 @@ class LauncherClient:
             return decode_reply.decode(line) if line else None
         except (OSError, *NOT_DECODED):
             return None
+
+    # ------------------------------------------------------------------ whether it is there
+
+    def _ask(self) -> None:
+        self._heard = self._attention.seconds
+        self._asking = supervised(self._ping(), "asking the launcher whether it is there", self._fail)
+
+    async def _ping(self) -> None:
+        """Until it has ended. One that is stopped or stuck is ended: its trials live on, another takes its place."""
+        with contextlib.suppress(LauncherGone):
+            while self._attention.look(time.monotonic()) - self._heard < SILENT_SECONDS:
+                # Not awaited: one that reads nothing does not keep this from seeing it.
+                self._write(Ping())
+                for _ in range(int(_PING_SECONDS / TICK_SECONDS)):
+                    await asyncio.sleep(TICK_SECONDS)
+                    self._attention.look(time.monotonic())
+            if self._closed:
+                return
+            self._tell(
+                Told(message="the launcher does not answer: it is ended, and another is started; its trials go on")
+            )
+            self.kill()
+            await self._buried()
+
+    async def _buried(self) -> None:
+        assert self._dead is not None
+        done, _ = await asyncio.wait({self._dead}, timeout=END_SECONDS)
+        if not done:
+            self._lost = True
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RD)
 
     def _fail(self, doing: str, error: BaseException) -> None:
         self.on_error(doing, error)
@@ -294,16 +296,18 @@ class LauncherClient:
             # It closes the line when nothing is left.
             if not await self._ended_within(PATIENCE_SECONDS):
                 self.kill()
+                if self._dead is not None:
+                    await self._buried()
         await self.leave()
         await self.guardian_ended()
         if self.mark:
-            await asyncio.to_thread(sweep, [self.mark])
+            await asyncio.to_thread(sweep, [self.mark], seconds=SHORT_SECONDS)
 
     async def leave(self) -> None:
         """Takes leave of a launcher that is dead, or has been killed."""
         self._closed = True
         await self._ended_within(PATIENCE_SECONDS)
-        for task in (self._listening, self._dead):
+        for task in (self._listening, self._dead, self._asking):
             if task is not None:
                 task.cancel()
         self._writer.close()

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import msgspec
 
 from gpusched.launcher.source import GoOn
-from gpusched.system.kernel import adopt_orphans, die_with, end_children, own_children
+from gpusched.system.kernel import END_SECONDS, SHORT_SECONDS, adopt_orphans, die_with, end_children, own_children
 from gpusched.trial.quiet import flush, show
 
 
@@ -119,9 +119,11 @@ def mind(pid: int) -> int:
         os.dup2(null, fd)
     os.close(null)
     _, status = os.waitpid(pid, 0)
-    # Trials lead sessions of their own. What else the launcher has left is of no use without it.
-    trials = {child for child in own_children() if _leads(child)}
-    end_children(trials)
+    # Trials lead sessions of their own. What else the launcher has left is of no use without it, and nothing is of use
+    # behind one that was told to quit.
+    has_quit = os.WIFEXITED(status) and not os.WEXITSTATUS(status)
+    trials = set() if has_quit else {child for child in own_children() if _leads(child)}
+    end_children(trials, SHORT_SECONDS if has_quit else END_SECONDS)  # It has waited for them itself.
     while trials:
         try:
             ended, _ = os.waitpid(-1, 0)

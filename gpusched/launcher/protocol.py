@@ -72,11 +72,15 @@ class Retire(_Message, frozen=True, kw_only=True):
     """
 
 
+class Ping(_Message, frozen=True, kw_only=True):
+    """Say that you are not stopped or stuck."""
+
+
 class Quit(_Message, frozen=True, kw_only=True):
     """Kill everything and exit."""
 
 
-Request: TypeAlias = Load | Begin | Discover | Start | Signal | Acknowledge | Retire | Quit
+Request: TypeAlias = Load | Begin | Discover | Start | Signal | Acknowledge | Retire | Ping | Quit
 
 
 # ---------------------------------------------------------------- launcher to scheduler
@@ -127,11 +131,23 @@ class Ended(_Message, frozen=True, kw_only=True):
     start: str = ""  #: of the job, see JobSpec
 
 
+class Told(_Message, frozen=True, kw_only=True):
+    """A line for people."""
+
+    message: str
+
+
+class Pong(_Message, frozen=True, kw_only=True):
+    """The answer to a Ping."""
+
+
 class Retired(_Message, frozen=True, kw_only=True):
     """All is told: nothing that was ordered before will start any more."""
 
+    pings: bool = False  #: it answers a Ping; launchers of older versions do not know it
 
-Reply: TypeAlias = Loaded | Ready | Found | Refused | Started | Ended | Retired
+
+Reply: TypeAlias = Loaded | Ready | Found | Refused | Started | Ended | Told | Pong | Retired
 
 decode_request: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 decode_reply: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)

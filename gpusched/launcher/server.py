@@ -22,6 +22,7 @@ from gpusched.core.outcome import Usage
 from gpusched.launcher import children, discovery
 from gpusched.launcher.children import Child, Spare
 from gpusched.launcher.discovery import Discovery
+from gpusched.launcher.life.undead import Undead, words
 from gpusched.launcher.protocol import (
     Acknowledge,
     Begin,
@@ -29,6 +30,8 @@ from gpusched.launcher.protocol import (
     Ended,
     Found,
     Load,
+    Ping,
+    Pong,
     Quit,
     Ready,
     Refused,
@@ -39,6 +42,7 @@ from gpusched.launcher.protocol import (
     Signal,
     Start,
     Started,
+    Told,
     decode_reply,
     decode_request,
     encode,
@@ -49,7 +53,7 @@ from gpusched.storage.identity import own_identity
 from gpusched.storage.records import JobSpec
 from gpusched.storage.rundir import RunDir, as_json, write_whole
 from gpusched.system.attention import TICK_SECONDS, Attention
-from gpusched.system.kernel import end_children, own_children
+from gpusched.system.kernel import END_SECONDS, end_children, ended_within, own_children
 from gpusched.system.sockets import listen
 
 if TYPE_CHECKING:
@@ -101,6 +105,7 @@ class Server:
         self._discovery: Discovery | None = None
         self._asker: Connection | None = None
         self._look_again = 0.0
+        self._undead = Undead(lambda line: self._tell(Told(message=line)))
         self._attention = Attention()  #: measures how long forks are silent
         self._listener: socket.socket | None = None
         self._run: RunDir | None = None
@@ -127,12 +132,14 @@ class Server:
                     handler: Callable[[], None] = key.data
                     handler()
             self._end_the_lifeless()
+            self._undead.look()
             if not self._children and (not self._connections or (self._retired and not self._ended)):
                 break
         self._shut()
 
     def _shut(self) -> None:
-        end_children()
+        for pid in end_children():
+            self._tell(Told(message=f"{words(pid)}; it ends as soon as it can"))
         if self._run is not None:
             for suffix in ("sock", "json"):
                 (self._run.launcher / f"{os.getpid()}.{suffix}").unlink(missing_ok=True)
@@ -140,7 +147,7 @@ class Server:
     def _patience(self) -> float | None:
         """Until the next look at forks that are silent; None where none is."""
         looking = self._discovery is not None and not self._discovery.spawned
-        return TICK_SECONDS if looking or any(not child.lives for child in self._forks()) else None
+        return TICK_SECONDS if looking or self._undead or any(not child.lives for child in self._forks()) else None
 
     def _forks(self) -> list[Child]:
         return [child for child in self._children.values() if not child.spawned]
@@ -148,7 +155,7 @@ class Server:
     def _known(self) -> set[int]:
         """This process's children that are to live."""
         others = {other.pid for other in (self._discovery, self._spare) if other is not None}
-        return self._theirs | others | {child.pid for child in self._children.values()}
+        return self._theirs | self._undead.pids | others | {child.pid for child in self._children.values()}
 
     # ------------------------------------------------------------------ schedulers
 
@@ -197,11 +204,16 @@ class Server:
             case Signal():
                 child = self._children.get(request.trial)
                 if child is not None and child.spec.attempt == request.attempt:
-                    (children.kill if request.kill else children.terminate)(child)
+                    if request.kill:
+                        self._kill(child)
+                    else:
+                        children.terminate(child)
             case Acknowledge():
                 self._ended.pop((request.trial, request.attempt), None)
             case Retire():
                 self._retire(connection)
+            case Ping():
+                connection.send(Pong())
             case Quit():
                 self._quit = True
             case Load():
@@ -225,7 +237,7 @@ class Server:
             successor.send(_started(child))
         for ended in self._ended.values():
             successor.send(ended)
-        successor.send(Retired())
+        successor.send(Retired(pings=True))
 
     # ------------------------------------------------------------------ trials
 
@@ -292,10 +304,19 @@ class Server:
             self._selector.unregister(child.life)
         del self._children[child.spec.trial]
 
+    def _kill(self, child: Child) -> None:
+        children.kill(child)
+        self._undead.expect(child.pid, f"trial {child.spec.trial}")
+
     def _reap(self, child: Child) -> None:
         self._forget(child)
-        status, usage = children.reap(child, self._known())
-        self._end(child.spec, status, usage)
+        self._undead.forget(child.pid)
+        status, usage, left = children.reap(child, self._known())
+        self._undead.add(left, f"trial {child.spec.trial}")
+        if child.hung:
+            self._start(child.spec)
+        else:
+            self._end(child.spec, status, usage)
 
     def _end(self, spec: JobSpec, status: int, usage: Usage, error: str | None = None) -> None:
         ended = Ended(trial=spec.trial, attempt=spec.attempt, status=status, usage=usage, error=error, start=spec.start)
@@ -318,12 +339,9 @@ class Server:
         """A fork that hangs before its first sign of life is started anew the slow, safe way."""
         patience = self._source.first_sign_seconds
         now = self._attention.seconds
-        for child in [c for c in self._forks() if not c.lives and c.silent_since + patience <= now]:
-            self._forget(child)
-            children.kill(child)
-            children.reap(child, self._known())
-            self._mode = "spawn"
-            self._start(child.spec)
+        for child in [c for c in self._forks() if not c.lives and c.silent_since + patience <= now and not c.hung]:
+            self._mode, child.hung = "spawn", True
+            self._kill(child)
         looking = self._discovery
         if looking is not None and not looking.spawned and self._look_again <= now:
             self._look_again = now + patience
@@ -356,7 +374,7 @@ class Server:
         os.close(looking.pipe)
         self._discovery = None
         _, status = os.waitpid(looking.pid, os.WNOHANG)
-        end_children(self._known())
+        self._undead.add(end_children(self._known()), "finding the hyperparameters")
         return os.waitstatus_to_exitcode(status)
 
     def _found(self, looking: Discovery) -> None:
@@ -365,7 +383,7 @@ class Server:
         if block and not looking.said.endswith(b"\n"):
             return
         if not looking.said:
-            os.waitid(os.P_PID, looking.pid, os.WEXITED | os.WNOWAIT)  # It has closed the line: it is about to end.
+            ended_within(looking.pid, END_SECONDS)  # It has closed the line: it is about to end.
         code = self._end_discovery(looking)
         message = (
             f"finding the hyperparameters ended its process ({code}); see {self._run and self._run.launcher}/log.txt"

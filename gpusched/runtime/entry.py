@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gpusched.core.commands import Finish
-from gpusched.errors import UsageError
+from gpusched.errors import GpuschedError, UsageError
 from gpusched.launcher.protocol import Load
 from gpusched.runtime.launch_source import LaunchSource, launch_source
 from gpusched.runtime.session import Session
@@ -37,7 +37,7 @@ def run_script(script: Path, options: Mapping[str, Any], *, view: View) -> int:
     origin = Origin(folder=working_directory())
     source = Load(script=str(script.resolve()), argv=own.pop("argv", []), origin=origin)
     session = Session(source, own, view)
-    finish = asyncio.run(session.run())
+    finish = _run(session)
     if session.rest is not None and finish.code == 0:
         again = shlex.join(["python", os.path.relpath(script), *source.argv])
         view.message(
@@ -55,14 +55,18 @@ async def search_async(task: Task, *, view: View) -> None:
     """
     with launch_source(task) as source, searching.running():
         session = _session(task, source, view)
-        _judge(await session.run(), session)
+        try:
+            finish = await session.run()
+        finally:
+            session.over()
+        _judge(finish, session)
 
 
 def search(task: Task, *, view: View) -> None:
     """The same for a caller without a loop; where one is running already (a notebook) it works beside it."""
     with launch_source(task) as source, searching.running():
         session = _session(task, source, view)
-        _judge(_in_thread(session) if _loop_runs() else asyncio.run(session.run()), session)
+        _judge(_in_thread(session) if _loop_runs() else _run(session), session)
 
 
 def _session(task: Task, source: LaunchSource, view: View) -> Session:
@@ -74,6 +78,20 @@ def _judge(finish: Finish, session: Session) -> None:
     if session.guiding is not None and session.guiding.error is not None:
         raise session.guiding.error
     judge(finish, session.search)
+
+
+def _run(session: Session) -> Finish:
+    try:
+        return asyncio.run(session.run())
+    except RuntimeError as error:
+        if "start new thread" not in str(error):
+            raise
+        raise GpuschedError(
+            "no thread can be started: as many processes as may be are running (ulimit -u, or the container's limit); "
+            "end some and run the same command again"
+        ) from None
+    finally:
+        session.over()
 
 
 def _loop_runs() -> bool:
@@ -91,7 +109,7 @@ def _in_thread(session: Session) -> Finish:
 
     def work() -> None:
         try:
-            ended.append(asyncio.run(session.run()))
+            ended.append(_run(session))
         except BaseException as error:
             failed.append(error)
 
@@ -113,10 +131,7 @@ def _passing_on(session: Session) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {
-        number: signal.signal(number, lambda *_: session.stop_from_thread())
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    before = {number: signal.signal(number, lambda *_: session.heard()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

@@ -97,6 +97,14 @@ class Scheduler:
         line = f"{doing}: {type(error).__name__}: {said}{where}; run the same command again to go on"
         self._events.put_nowait(GpuschedError(line))
 
+    def give_up(self) -> None:
+        """Nobody waits for the processes of running trials any more: they have been killed, and go on another day."""
+        for trial in self.search.running:
+            self.view.message(
+                f"trial {trial.id}: its process {trial.pid or ''} does not end; nobody waits for it any more"
+            )
+            self.post(JobEnded(at=0, trial=trial.id, attempt=trial.attempt, end=End.INTERRUPTED, epochs=trial.epochs))
+
     def now(self) -> float:
         """Seconds the search has run, over all its sessions."""
         return round(self._base + time.monotonic() - self._began, 6)

@@ -7,9 +7,8 @@ import contextlib
 import logging
 import os
 import shutil
-import signal
 import stat
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import msgspec
 from gpusched.core.commands import Finish
 from gpusched.core.events import StopAsked
 from gpusched.core.search import Search
-from gpusched.devices import Inventory, Nvml, NvmlMissing, inventory
+from gpusched.devices import Inventory, inventory
 from gpusched.devices.sharing import Sharing
 from gpusched.engines import left
 from gpusched.engines.base import Engine
@@ -32,10 +31,11 @@ from gpusched.oracles import CUSTOM
 from gpusched.runtime.begin import known, resume
 from gpusched.runtime.begin.narrow import Narrowing
 from gpusched.runtime.control import serve_control
+from gpusched.runtime.ending.last import LastResort
 from gpusched.runtime.guide_process import GuideProcess
 from gpusched.runtime.guiding import Guide, Guiding
 from gpusched.runtime.machine.caller import this_process
-from gpusched.runtime.machine.driver import Driver
+from gpusched.runtime.machine.driver import conversation
 from gpusched.runtime.machine.layout import Layout
 from gpusched.runtime.machine.pool import Pool
 from gpusched.runtime.machine.signs import SILENT_SECONDS, Signs
@@ -95,7 +95,9 @@ class Session:
         self._run_dir: RunDir | None = None
         self._cluster: Cluster | None = None  #: of Ray
         self.rest: int | None = None  #: the line of the script behind its search(), which is not executed
-        self._early: list[signal.Signals] = []  #: asked for in another thread before there was a loop
+        self._early: list[str] = []  #: asked for before there was a loop
+        self._last = LastResort(self._give_up, self._marks)
+        self._gave_up = False
         self._asked = 0  #: how often someone asked for the end
         self._detached = False
 
@@ -120,13 +122,35 @@ class Session:
         elif self._launcher is not None:
             self._launcher.kill()
 
-    def stop_from_thread(self) -> None:
-        """The same, called in another thread than the loop's."""
+    def heard(self, name: str = "Ctrl-C") -> None:
+        """The same, called in a signal's handler or in another thread than the loop's."""
+        self._last.heard()
         if self._loop is None:
-            self._early.append(signal.SIGINT)
+            self._early.append(name)
             return
         with contextlib.suppress(RuntimeError):  # The loop has ended meanwhile.
-            self._loop.call_soon_threadsafe(self.stop)
+            self._loop.call_soon_threadsafe(self.stop, name)
+
+    def over(self) -> None:
+        """Nothing of the session runs any more in this process."""
+        self._last.over()
+
+    def _give_up(self) -> None:
+        """In another thread: nobody waits for anything any more."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._wait_no_more)
+
+    def _wait_no_more(self) -> None:
+        self._gave_up = True
+        if self._scheduler is not None:
+            self._scheduler.give_up()
+        elif self._work is not None:
+            self._work.cancel()
+
+    def _marks(self) -> set[str]:
+        known = left.marks(self._run_dir) if self._run_dir is not None else set()
+        return known | ({self._launcher.mark} if self._launcher is not None and self._launcher.mark else set())
 
     def detach(self) -> None:
         """The terminal is gone: what is still said goes where a search in the background says it."""
@@ -142,15 +166,16 @@ class Session:
         GpuschedError where it cannot go on; it can be carried on when the cause is mended.
         """
         self._loop = asyncio.get_running_loop()
-        with heed_signals(self.stop, self.detach):
+        self._last.begin()
+        with heed_signals(self.heard, self.detach):
             # A task of its own: Ctrl-C while the script is loading ends it, and not the caller.
             self._work = asyncio.create_task(self._from_launcher(), name="session")
-            for number in (*self._early, *early.kept()):
-                self.stop(NAMES[number])
+            for name in (*self._early, *(NAMES[number] for number in early.kept())):
+                self.stop(name)
             try:
                 return await self._work
             except asyncio.CancelledError:
-                if not self._asked or self._scheduler is not None:
+                if not self._asked or (self._scheduler is not None and not self._gave_up):
                     raise
                 return Finish(reason="interrupted", code=130)
 
@@ -243,7 +268,7 @@ class Session:
                 checkpoint_every=settings.checkpoint_every,
                 layout=layout,
             )
-            with _driver(layout) as driver:
+            with conversation(layout) as driver:
                 signs = Signs(settings.trial_timeout, seconds_from(_SILENT, SILENT_SECONDS))
                 watch = Watch(scheduler, layout, driver, signs, seconds_from(_LOOK, LOOK_SECONDS))
                 scheduler.noted = watch.noted
@@ -254,7 +279,12 @@ class Session:
                     )
                 else:
                     engine = LocalEngine(
-                        run_dir, launcher, watch.report, lambda: self._another(run_dir), scheduler.fail
+                        run_dir,
+                        launcher,
+                        watch.report,
+                        lambda: self._another(run_dir),
+                        scheduler.fail,
+                        self._view.message,
                     )
                 await watch.hear()
                 if settings.algorithm == CUSTOM:
@@ -301,30 +331,6 @@ class Session:
             await launcher.close()
             raise
         return launcher
-
-
-@contextlib.contextmanager
-def _driver(layout: Layout) -> Iterator[Driver | None]:
-    """A conversation with the driver for as long as the search runs; None without a GPU to talk about."""
-    if not layout.gpus:
-        yield None
-        return
-    driver = None
-    try:
-        nvml = Nvml().__enter__()
-    except NvmlMissing as missing:
-        log.warning("the driver is gone: %s", missing)
-        yield None
-        return
-    try:
-        nvml.gpus()  # From now on it knows them, were they lost.
-        driver = Driver(nvml)
-        yield driver
-    finally:
-        if driver is not None:
-            driver.close()
-        if driver is None or driver.answers:  # Where it hangs, its end would hang too.
-            nvml.__exit__(None, None, None)
 
 
 async def _end(*tasks: asyncio.Task[None]) -> None:

@@ -17,9 +17,10 @@ NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
 
 @contextlib.contextmanager
-def heed_signals(stop: Callable[[str], None], detach: Callable[[], None]) -> Iterator[None]:
-    """While it lasts, SIGINT and SIGTERM call stop(name), and SIGHUP calls detach().
+def heed_signals(heard: Callable[[str], None], detach: Callable[[], None]) -> Iterator[None]:
+    """While it lasts, SIGINT and SIGTERM call heard(name), in their handler, and SIGHUP calls detach().
 
+    In their handler, since the loop may be stuck in a hook of the user's.
     Only a process's main thread hears signals: elsewhere (a loop of our own beside a notebook's) this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -27,8 +28,9 @@ def heed_signals(stop: Callable[[str], None], detach: Callable[[], None]) -> Ite
         return
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in (*NAMES, signal.SIGHUP)}
-    for number, name in NAMES.items():
-        loop.add_signal_handler(number, stop, name)
+    for number in NAMES:
+        loop.add_signal_handler(number, _wake)
+        signal.signal(number, lambda number, _: heard(NAMES[signal.Signals(number)]))
     if before[signal.SIGHUP] is not signal.SIG_IGN:  # nohup has said already that it is not to matter
         loop.add_signal_handler(signal.SIGHUP, detach)
     try:
@@ -37,6 +39,10 @@ def heed_signals(stop: Callable[[str], None], detach: Callable[[], None]) -> Ite
         for number, handler in before.items():
             loop.remove_signal_handler(number)
             signal.signal(number, handler)
+
+
+def _wake() -> None:
+    """The loop has something to do."""
 
 
 def redirect(log: Path | None) -> None:

@@ -6,11 +6,20 @@ import contextlib
 import ctypes
 import os
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+
+#: How long a process that was killed may take before nobody waits for it any more.
+END_SECONDS = 2.0
+#: … where somebody has waited for it before.
+SHORT_SECONDS = 0.5
+#: Children that are still there, or again, after this pause are taken for a fork bomb; and how often one is looked for.
+_STORM_PAUSE = 0.005
+_STORM_ROUNDS = 100
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -52,15 +61,87 @@ def _parents() -> Iterator[tuple[int, int]]:
                 yield int(name), int(stat[stat.rfind(b")") + 2 :].split()[1])
 
 
-def end_children(known: set[int] = frozenset()) -> None:  # type: ignore[assignment]
-    """Kills this process's children but for the known, and what they leave to it in turn, and waits for them all.
+def end_children(known: Set[int] = frozenset(), seconds: float = END_SECONDS) -> set[int]:
+    """Kills this process's children but for the known, and what they leave to it in turn, and waits for their ends.
 
-    Only for a process that adopts orphans.
+    Returns those that have not ended after so many seconds. Only for a process that adopts orphans.
     """
+    until = time.monotonic() + seconds
+    pause = 0.0005
     while strays := own_children() - known:
-        for pid in strays:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        for pid in strays:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)
+        # Those that end leave room for what a fork bomb forks next: one that goes on is stopped first.
+        for pid in strays if pause < _STORM_PAUSE else _held(strays):
+            send(pid, signal.SIGKILL)
+        ended = [pid for pid in strays if bury(pid)]
+        if len(ended) == len(strays):
+            continue
+        if time.monotonic() >= until:
+            return strays
+        time.sleep(pause)
+        pause = min(0.02, 2 * pause)
+    return set()
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """Another user's process, of a program that is setuid, takes no signal."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def _held(roots: Set[int]) -> set[int]:
+    """Stops these processes with all below them, so that none forks any more; returns them all."""
+    held: set[int] = set()
+    for _ in range(_STORM_ROUNDS):
+        found = _with_descendants(roots) - held
+        if not found:
+            break
+        for pid in found:
+            send(pid, signal.SIGSTOP)
+        held |= found
+    return held
+
+
+def _with_descendants(roots: Set[int]) -> set[int]:
+    children: dict[int, list[int]] = {}
+    for pid, parent in _parents():
+        children.setdefault(parent, []).append(pid)
+    found, new = set(roots), list(roots)
+    while new:
+        below = [child for child in children.get(new.pop(), ()) if child not in found]
+        found.update(below)
+        new += below
+    return found
+
+
+def bury(pid: int) -> bool:
+    """Whether the child has ended, without waiting for it. Its status is taken."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
+
+
+def ended_within(pid: int, seconds: float) -> bool:
+    """Waits so long for a child's end, and takes no status."""
+    until = time.monotonic() + seconds
+    try:
+        while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.01)
+    except ChildProcessError:
+        pass
+    return True
+
+
+def state_of(pid: int) -> str:
+    """Why a process that was killed may not have ended, for people."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        owner = os.stat(f"/proc/{pid}").st_uid
+    except OSError:
+        return "it is just ending"
+    if os.geteuid() not in (0, owner):
+        return f"it is user {owner}'s"
+    state = stat[stat.rfind(b")") + 2 :][:1].decode(errors="replace")
+    return {"D": "it is stuck in the kernel or frozen", "Z": "it has ended"}.get(state, f"its state is {state}")

@@ -10,12 +10,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from gpusched.system.kernel import END_SECONDS
+
 #: The variable that holds it.
 MARK = "GPUSCHED_MARK"
+_AGAIN_SECONDS = 0.002
 
 
 def new_mark() -> str:
@@ -39,22 +43,30 @@ def marked(marks: Iterable[str], session: int | None = None) -> list[int]:
     return [pid for pid in _pids() if _has(pid, wanted) and (session is None or _session(pid) == session)]
 
 
-def sweep(marks: Iterable[str], session: int | None = None) -> int:
-    """Kills them until there are none; returns how many there were."""
+def sweep(marks: Iterable[str], session: int | None = None, seconds: float = END_SECONDS) -> list[int]:
+    """Kills them until there are none; returns those that have not ended after so many seconds."""
     marks = list(marks)
     wanted = {f"{MARK}={mark}".encode() for mark in marks}
-    count = 0
+    until = time.monotonic() + seconds
+    # Stopped first: what ends leaves room for what a fork bomb forks next.
+    number, seen = signal.SIGSTOP, set[int]()
     while marks and (found := marked(marks, session)):
+        if seen.issuperset(found):
+            number = signal.SIGKILL
+        seen.update(found)
         for pid in found:
             with contextlib.suppress(OSError):
                 fd = os.pidfd_open(pid)
                 try:
                     if _has(pid, wanted):  # The pid may have changed hands before it was opened.
-                        signal.pidfd_send_signal(fd, signal.SIGKILL)
-                        count += 1
+                        signal.pidfd_send_signal(fd, number)
                 finally:
                     os.close(fd)
-    return count
+        if time.monotonic() >= until:
+            return found
+        if number is signal.SIGKILL:
+            time.sleep(_AGAIN_SECONDS)
+    return []
 
 
 def _pids() -> Iterator[int]:

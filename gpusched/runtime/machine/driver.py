@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from gpusched.devices import Nvml
+from gpusched.devices import Nvml, NvmlMissing
+from gpusched.runtime.machine.layout import Layout
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -69,3 +73,27 @@ def _settle(answer: asyncio.Future[Any], result: Any, error: Exception | None) -
     else:
         answer.set_exception(error)
         answer.exception()  # Whoever waited may be gone: that is no reason for a warning.
+
+
+@contextlib.contextmanager
+def conversation(layout: Layout) -> Iterator[Driver | None]:
+    """A conversation with the driver for as long as the search runs; None without a GPU to talk about."""
+    if not layout.gpus:
+        yield None
+        return
+    driver = None
+    try:
+        nvml = Nvml().__enter__()
+    except NvmlMissing as missing:
+        log.warning("the driver is gone: %s", missing)
+        yield None
+        return
+    try:
+        nvml.gpus()  # From now on it knows them, were they lost.
+        driver = Driver(nvml)
+        yield driver
+    finally:
+        if driver is not None:
+            driver.close()
+        if driver is None or driver.answers:  # Where it hangs, its end would hang too.
+            nvml.__exit__(None, None, None)

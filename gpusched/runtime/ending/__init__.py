@@ -1,0 +1,1 @@
+"""How a session ends that does not end when it is asked to."""
