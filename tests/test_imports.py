@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -118,3 +119,10 @@ def test_importing_gpusched_loads_no_framework() -> None:
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     )
     assert not loaded & (HEAVY | {"scipy", "sklearn", "click", "rich", "psutil", "aiofiles"})
+
+
+def test_no_text_installs_a_stranger_s_package() -> None:
+    """Another project owns the name gpusched on the package index: what is needed is named itself."""
+    texts = [*PACKAGE.rglob("*.py"), PACKAGE.parent / "README.md", *(PACKAGE.parent / "docs").glob("*.md")]
+    asked = re.compile(r"pip install +[^\n]*\bgpusched\b")
+    assert [str(path) for path in texts if path.exists() and asked.search(path.read_text(encoding="utf-8"))] == []

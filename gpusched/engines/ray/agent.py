@@ -132,7 +132,8 @@ class Agent:
         load, fd = self._load, -1
         if self._blob is not None:
             fd = os.memfd_create("gpusched")
-            os.write(fd, self._blob)
+            with os.fdopen(os.dup(fd), "wb") as file:  # One write() takes 2 GiB at most.
+                file.write(self._blob)
             load = msgspec.structs.replace(load, pickled_fd=fd)
         launcher = await LauncherClient.start(load)
         try:

@@ -74,7 +74,7 @@ class Cluster:
         try:
             import ray
         except ModuleNotFoundError:
-            raise UsageError("engine: 'ray' needs the package ray: pip install 'gpusched[ray]'") from None
+            raise UsageError("engine: 'ray' needs the package ray: pip install ray") from None
         self._ray = ray
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         options = {"namespace": _NAMESPACE, "log_to_driver": False, "logging_level": logging.ERROR}
@@ -100,7 +100,8 @@ class Cluster:
         self._prefix = "gpusched-" + hashlib.sha256(os.fsencode(run)).hexdigest()[:12]
         self._token, self._run = token, str(run) if self._share else ""
         if source.pickled_fd is not None:
-            self._blob = os.pread(source.pickled_fd, os.fstat(source.pickled_fd).st_size, 0)
+            whole = Path(f"/proc/self/fd/{source.pickled_fd}")
+            self._blob = await asyncio.to_thread(whole.read_bytes)  # One pread() gives 2 GiB at most.
             source = msgspec.structs.replace(source, pickled_fd=None)
         self._source = source
         await self.look()

@@ -28,6 +28,9 @@ from gpusched.trial.record import Ending
 _USABLE = 0.92
 #: A program's part of a GPU, by the names that JAX reads.
 _XLA_PARTS = ("XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_CLIENT_MEM_FRACTION")
+_NAMES = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
+#: What to install for a GPU.
+_CUDA_BUILDS = {"tensorflow": "'tensorflow[and-cuda]'", "jax": "'jax[cuda12]'", "torch": "torch"}
 #: What took JAX longer than this to compile is kept for other trials.
 _WORTH_KEEPING_SECONDS = 0.2
 
@@ -162,13 +165,14 @@ def check_gpus(backends: list[str], env: Mapping[str, str]) -> None:
     gpus = pinned(env)
     if not gpus or not backends or any(_seen(backend) for backend in backends):
         return
-    names = [{"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}.get(b, b) for b in backends]
+    names = [_NAMES.get(backend, backend) for backend in backends]
     see = f"{names[0]} sees no GPU" if len(names) == 1 else f"neither {' nor '.join(names)} sees a GPU"
     raise Ending(
         End.FATAL,
         "NoGPU",
         f"{see}, though this trial's slot is {', '.join(gpus)}: "
-        "install its CUDA build (pip install 'gpusched[cuda]'), or search on the CPU with --gpus none",
+        f"install its CUDA build (pip install {' or '.join(_CUDA_BUILDS[b] for b in backends if b in _CUDA_BUILDS)}), "
+        "or search on the CPU with --gpus none",
     )
 
 
