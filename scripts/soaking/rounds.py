@@ -176,7 +176,7 @@ class Round:
     def _session(self) -> int | None:
         """Its exit code; None where it had to be ended."""
         process = self.stage.start()
-        pause = self.dice.uniform(0, 0.9 * self._seconds)
+        pause = self.dice.uniform(0, 0.6 * self._seconds)
         until = time.monotonic() + self._limit
         while len(self.told.struck) < self._strikes and time.monotonic() < until:
             try:
@@ -186,7 +186,7 @@ class Round:
             pause = 0.02  # There was nothing to do it to: perhaps there is soon.
             if said:
                 self.told.struck.append(f"session {self.told.sessions}: {said}")
-                pause = self.dice.uniform(0, 0.9 * self._seconds)
+                pause = self.dice.uniform(0, 0.6 * self._seconds)
                 if self.dice.random() < 0.5:
                     break
         try:
