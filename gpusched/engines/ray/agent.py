@@ -11,6 +11,7 @@ import contextlib
 import os
 import shutil
 import socket
+import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,7 +123,15 @@ class Agent:
         }
 
     def _clear(self) -> None:
-        """What an agent that was killed has left here runs for nobody."""
+        """What an agent that was killed has left here runs for nobody. Raises UsageError where it is another user's."""
+        base = self._run.path.parent
+        # All may write where temporary files are: somebody may have put a folder or a link there before.
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(base, 0o700)
+        found = os.lstat(base)
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            raise UsageError(f"{base}: is another user's, and trials' files would be his; remove it")
+        os.chmod(base, 0o700)
         with contextlib.suppress(OSError):
             left.end_all(self._run)
         shutil.rmtree(self._run.path, ignore_errors=True)

@@ -18,6 +18,7 @@ import msgspec
 
 from gpusched.devices import Inventory
 from gpusched.engines.ray.agent import Agent
+from gpusched.engines.ray.found import own, owner
 from gpusched.errors import UsageError
 from gpusched.launcher.protocol import Load
 from gpusched.storage.identity import boot_id
@@ -79,18 +80,25 @@ class Cluster:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         options = {"namespace": _NAMESPACE, "log_to_driver": False, "logging_level": logging.ERROR}
         address = self._address or os.environ.get("RAY_ADDRESS")
-        if address is not None:
+        if address in (None, "auto"):
+            found = await asyncio.to_thread(own)
+            if found is None and address is not None:
+                raise _nobody(address, "no node of a cluster of yours is on this machine")
+            # One whose head is gone has nodes that nobody can join.
+            address = found if found is not None and await _listens(found) is None else "local"
+        else:
             await _answers(address)
+            if (other := await asyncio.to_thread(owner, address)) is not None:
+                raise _nobody(address, f"it is {other}'s, who alone can join it; without --address one is started")
+        if address == "local":
+            options["include_dashboard"] = False
         try:
-            if address is None:
-                with contextlib.suppress(ConnectionError):
-                    await asyncio.to_thread(ray.init, address="auto", **options)
-                    return
-                await asyncio.to_thread(ray.init, include_dashboard=False, **options)
-            else:
-                await asyncio.to_thread(ray.init, address=address, **options)
-        except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-            raise _nobody(address or "auto", " ".join(str(error).split())[:300]) from None
+            await asyncio.to_thread(ray.init, address=address, **options)
+        except Exception as error:  # Ray raises what it likes, Exception itself included.
+            why = " ".join(str(error).split())[:300]
+            if address == "local":
+                raise UsageError(f"engine: Ray could not be started on this machine ({why})") from None
+            raise _nobody(address, why) from None
 
     async def begin(self, run: Path, token: str, source: Load) -> None:
         """Puts an agent on every node, or finds those of a session that was killed.
@@ -212,14 +220,21 @@ class Cluster:
 
 async def _answers(address: str) -> None:
     """Raises UsageError where nobody listens: Ray itself would try for minutes."""
+    if (why := await _listens(address)) is not None:
+        raise _nobody(address, why)
+
+
+async def _listens(address: str) -> str | None:
+    """Why nobody can be reached at this address; None where somebody can, or where it is none of a host."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not port.isdecimal():  # "auto", "local", and what else Ray may know.
-        return
+    if not port.isdecimal():  # "local", and what else Ray may know.
+        return None
     try:
         _, writer = await asyncio.wait_for(asyncio.open_connection(host.strip("[]"), int(port)), _ANSWER_SECONDS)
         writer.close()
     except (TimeoutError, OSError) as error:
-        raise _nobody(address, str(error) or f"no answer within {_ANSWER_SECONDS:g} s") from None
+        return str(error) or f"no answer within {_ANSWER_SECONDS:g} s"
+    return None
 
 
 def _nobody(address: str, why: str) -> UsageError:
