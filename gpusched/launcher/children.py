@@ -20,6 +20,7 @@ import msgspec
 from gpusched.core.outcome import End, Failure, Usage
 from gpusched.errors import GpuschedError, name_of_class, traceback_of, words_of
 from gpusched.launcher import pins
+from gpusched.launcher.life.silence import Silence
 from gpusched.launcher.protocol import Load, encode
 from gpusched.launcher.source import Ahead, GoOn, UserCode, blame, take
 from gpusched.storage import claim
@@ -54,7 +55,7 @@ class Child:
     pidfd: int
     life: int  #: becomes readable with the first sign of life, or at the end; -1 once that has come
     began: float = field(default_factory=time.monotonic)
-    silent_since: float = 0.0  #: seconds of its launcher's attention
+    silence: Silence | None = None  #: of a fork, until it has trained
     spawned: bool = False
     hung: bool = False  #: it has been killed, and is to be started anew
 

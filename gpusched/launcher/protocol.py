@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from typing import Any, TypeAlias
 
 import msgspec
@@ -155,3 +157,26 @@ decode_reply: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)
 
 def encode(message: Request | Reply) -> bytes:
     return msgspec.json.encode(message) + b"\n"
+
+
+class Connection:
+    """A scheduler at the other end of a socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.socket = sock
+        self._buffer = b""
+
+    def receive(self) -> list[Request] | None:
+        """The whole messages that have come; None at the end of the line."""
+        try:
+            block = self.socket.recv(1 << 20)
+            if not block:
+                return None
+            *lines, self._buffer = (self._buffer + block).split(b"\n")
+            return [decode_request.decode(line) for line in lines]
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def send(self, reply: Reply) -> None:
+        with contextlib.suppress(OSError):  # Its end of the line is met when it is read next.
+            self.socket.sendall(encode(reply))

@@ -7,7 +7,6 @@ directory. With nobody connected and nothing running it exits.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import selectors
 import socket
@@ -16,16 +15,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from gpusched.core.outcome import Usage
 from gpusched.launcher import children, discovery
 from gpusched.launcher.children import Child, Spare
 from gpusched.launcher.discovery import Discovery
+from gpusched.launcher.life.silence import Silence
 from gpusched.launcher.life.undead import Undead, words
 from gpusched.launcher.protocol import (
     Acknowledge,
     Begin,
+    Connection,
     Discover,
     Ended,
     Found,
@@ -44,7 +43,6 @@ from gpusched.launcher.protocol import (
     Started,
     Told,
     decode_reply,
-    decode_request,
     encode,
 )
 from gpusched.launcher.source import UserCode
@@ -59,28 +57,8 @@ from gpusched.system.sockets import listen
 if TYPE_CHECKING:
     from gpusched.trial.task import Task
 
-
-class Connection:
-    """A scheduler at the other end of a socket."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.socket = sock
-        self._buffer = b""
-
-    def receive(self) -> list[Request] | None:
-        """The whole messages that have come; None at the end of the line."""
-        try:
-            block = self.socket.recv(1 << 20)
-            if not block:
-                return None
-            *lines, self._buffer = (self._buffer + block).split(b"\n")
-            return [decode_request.decode(line) for line in lines]
-        except (OSError, msgspec.DecodeError):
-            return None
-
-    def send(self, reply: Reply) -> None:
-        with contextlib.suppress(OSError):  # Its end of the line is met when it is read next.
-            self.socket.sendall(encode(reply))
+#: Times the patience with a first sign of life: how long a fork that lives may do nothing before its first epoch.
+_UNTRAINED = 2
 
 
 class Server:
@@ -147,10 +125,16 @@ class Server:
     def _patience(self) -> float | None:
         """Until the next look at forks that are silent; None where none is."""
         looking = self._discovery is not None and not self._discovery.spawned
-        return TICK_SECONDS if looking or self._undead or any(not child.lives for child in self._forks()) else None
+        return TICK_SECONDS if looking or self._undead or self._quiet() else None
 
-    def _forks(self) -> list[Child]:
-        return [child for child in self._children.values() if not child.spawned]
+    def _quiet(self) -> list[Child]:
+        """Forks that have not trained yet, and may hang; one that lives is let be where nothing can be done for it."""
+        source = self._source
+        again = source.script is not None or source.pickled_fd is not None
+        for child in self._children.values():
+            if child.silence is not None and child.silence.is_over:
+                child.silence = None
+        return [each for each in self._children.values() if each.silence is not None and (again or not each.lives)]
 
     def _known(self) -> set[int]:
         """This process's children that are to live."""
@@ -290,11 +274,14 @@ class Server:
 
     def _watch(self, child: Child) -> None:
         self._children[child.spec.trial] = child
-        child.silent_since = self._attention.seconds
+        if not child.spawned:
+            child.silence = Silence(child.pid, children.trial_dir(child.spec).metrics, self._attention.seconds)
         self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._reap(child))
         self._selector.register(child.life, selectors.EVENT_READ, lambda: self._hear(child))
 
     def _hear(self, child: Child) -> None:
+        if child.silence is not None:
+            child.silence.active_at = self._attention.seconds
         self._selector.unregister(child.life)
         child.close_life()
 
@@ -336,12 +323,19 @@ class Server:
                 pass  # What counts stands in the trial's own outcome.
 
     def _end_the_lifeless(self) -> None:
-        """A fork that hangs before its first sign of life is started anew the slow, safe way."""
-        patience = self._source.first_sign_seconds
-        now = self._attention.seconds
-        for child in [c for c in self._forks() if not c.lives and c.silent_since + patience <= now and not c.hung]:
-            self._mode, child.hung = "spawn", True
-            self._kill(child)
+        """A fork that does nothing, before its first sign of life or its first epoch, is started the slow, safe way."""
+        patience, now = self._source.first_sign_seconds, self._attention.seconds
+        for child in [child for child in self._quiet() if not child.hung]:
+            assert child.silence is not None
+            allowed = patience * (_UNTRAINED if child.lives else 1)
+            if child.silence.lasts(now, allowed):
+                if self._mode != "spawn":
+                    what = f"trial {child.spec.trial}: its fork has done nothing for {allowed:g} s"
+                    self._tell(
+                        Told(message=f"{what}; it is started anew, and from here on all are, which takes longer")
+                    )
+                self._mode, child.hung = "spawn", True
+                self._kill(child)
         looking = self._discovery
         if looking is not None and not looking.spawned and self._look_again <= now:
             self._look_again = now + patience

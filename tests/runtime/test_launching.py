@@ -88,6 +88,25 @@ def test_a_fork_that_hangs_is_replaced(lab: Any) -> None:
     assert lab.processes() == []
 
 
+def test_a_fork_that_hangs_before_its_first_epoch_is_replaced(lab: Any) -> None:
+    """As in a library that a fork breaks: it uses no processor for as long as it may; people are told once."""
+    text = LOADED.replace("trial.report", "forked and time.sleep(1000)\n        trial.report")
+    lab.write("import os, time\nforked = []\nos.register_at_fork(after_in_child=lambda: forked.append(1))\n" + text)
+    code, said = lab.finish(*FEW, GPUSCHED_FIRST_SIGN_SECONDS="0.3")
+    assert code == 0, said
+    assert "its fork has done nothing for 0.6 s; it is started anew, and from here on all are" in said
+    assert lab.processes() == []
+
+
+def test_a_fork_that_computes_is_no_hanging_one(lab: Any) -> None:
+    """However long its first epoch takes."""
+    busy = "end = time.process_time() + 1.5\n        while time.process_time() < end: pass\n        trial.report"
+    lab.write("import time" + LOADED.replace("trial.report", busy))
+    code, said = lab.finish("--max-trials", "1", "--max-epochs", "1", GPUSCHED_FIRST_SIGN_SECONDS="0.3")
+    assert code == 0, said
+    assert "has done nothing" not in said
+
+
 def test_a_silent_time_must_be_one(lab: Any) -> None:
     """A setting that cannot be meant is named."""
     code, said = lab.finish(*FEW, GPUSCHED_FIRST_SIGN_SECONDS="soon")
