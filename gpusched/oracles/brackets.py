@@ -13,6 +13,9 @@ from typing import NamedTuple
 
 from gpusched.errors import UsageError
 
+#: Epochs of one training; an epoch of a millisecond would take a week and a half.
+MOST_EPOCHS = 1_000_000_000
+
 
 class RungPlan(NamedTuple):
     """One rung as planned: so many trials, each trained from one epoch to another."""
@@ -39,6 +42,8 @@ def hyperband_table(max_epochs: int, factor: int) -> list[tuple[int, list[tuple[
     """
     if not isinstance(max_epochs, int) or max_epochs < 1:
         raise UsageError(f"max_epochs: {max_epochs!r} is not a number of epochs; give an integer of at least 1")
+    if max_epochs > MOST_EPOCHS:
+        raise UsageError(f"max_epochs: more than {MOST_EPOCHS} cannot be planned")
     if not isinstance(factor, int) or factor < 2:
         raise UsageError(f"factor: {factor!r} cannot divide a rung; give an integer of at least 2")
     most = 0  # the largest s with factor**s <= max_epochs

@@ -14,6 +14,7 @@ from gpusched.errors import UsageError
 from gpusched.hyperparameters import HyperParameter, HyperParameters
 from gpusched.objective import Objective
 from gpusched.oracles.base import Plan
+from gpusched.oracles.brackets import MOST_EPOCHS
 from gpusched.oracles.hyperband import Brackets
 from gpusched.oracles.samplers import GridSampler, ModelSampler, RandomSampler, Sampler
 
@@ -39,6 +40,8 @@ class FullTraining(Brackets):
     ) -> None:
         if not isinstance(max_epochs, int) or max_epochs < 1:
             raise UsageError(f"max_epochs: {max_epochs!r} is not a number of epochs; give an integer of at least 1")
+        if max_epochs > MOST_EPOCHS:
+            raise UsageError(f"max_epochs: more than {MOST_EPOCHS} cannot be planned")
         super().__init__(
             hyperparameters,
             objective,

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpusched import HyperParameters, Objective
+from gpusched.errors import UsageError
 from gpusched.oracles import Hyperband, Job, Place, Wait
 
 LOSS = Objective("val_loss", "min")
@@ -155,3 +156,16 @@ def test_iterations_are_a_staircase(unit, loss):
         oracle.tell(job, [1.0] * (job.stop_epoch - job.start_epoch))
     steps = [(0, 2), (0, 1), (1, 2), (0, 0), (1, 1), (2, 2), (1, 0), (2, 1), (3, 2), (2, 0), (3, 1), (4, 2)]
     assert began[:12] == steps
+
+
+def test_a_million_iterations_are_as_many_as_without_end() -> None:
+    """Their plan is not counted out, and their trials are those of a search without end."""
+    far, endless = (make(max_epochs=9, iterations=iterations) for iterations in (10**6, None))
+    assert far.plan() == endless.plan()
+    assert [far.ask() for _ in range(20)] == [endless.ask() for _ in range(20)]
+
+
+def test_epochs_beyond_all_trainings_are_refused() -> None:
+    """In one line, and at once."""
+    with pytest.raises(UsageError, match="max_epochs: more than 1000000000 cannot be planned"):
+        make(max_epochs=10**400)

@@ -6,6 +6,7 @@ and TensorBoard's plugins/hparams/plugin_data.proto and api.proto; the numbers b
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterable, Mapping
 from typing import Any, BinaryIO
@@ -58,7 +59,15 @@ class EventWriter:
 
 
 def scalar(tag: str, value: float) -> bytes:
-    return _text(1, tag) + b"\x15" + struct.pack("<f", value)
+    return _text(1, tag) + b"\x15" + _float32(value)
+
+
+def _float32(value: float) -> bytes:
+    """TensorBoard's numbers have 32 bits: what is beyond them is infinite."""
+    try:
+        return struct.pack("<f", value)
+    except OverflowError:
+        return struct.pack("<f", math.copysign(math.inf, value))
 
 
 def experiment(

@@ -28,7 +28,7 @@ def collect(run: Run, pid: int | None) -> dict[str, Any]:
     oracle = run.search.oracle
     curves = {trial: _curves(run, trial, facts.objective) for trial in sorted(run.search.trials)}
     slots = _slot_labels(run)
-    spans, busy = _timeline(run, facts)
+    spans, busy = _timeline(run, facts, {slot: place for place, slot in enumerate(slots)})
     ranked = [best for trial in oracle.rank() if (best := finished_trial(oracle, trial)) is not None]
     shares, epoch = _importance(run, curves)
     return {
@@ -52,7 +52,7 @@ def collect(run: Run, pid: int | None) -> dict[str, Any]:
         "rungs": sorted({rung.stop_epoch for rung in facts.rungs}) if len(facts.rungs) > 1 else [],
         "importance": [{"name": name, "share": share} for name, share in shares.items()],
         "importance_epoch": epoch,
-        "slots": slots,
+        "slots": list(slots.values()),
         "spans": spans,
         "busy": busy,
         "seconds": facts.seconds,
@@ -117,18 +117,18 @@ def _axis(hyperparameter: HyperParameter) -> dict[str, Any]:
     return axis | {"values": list(hyperparameter.values)}
 
 
-def _slot_labels(run: Run) -> list[str]:
-    """By index, over all sessions: a slot keeps the newest name it had."""
+def _slot_labels(run: Run) -> dict[int, str]:
+    """By index, ascending, over all sessions: a slot keeps the newest name it had."""
     labels: dict[int, str] = {}
     for event in run.events:
         if isinstance(event, SessionOpened | SlotsChanged):
             labels |= {slot.index: slot.label or f"slot {slot.index}" for slot in event.slots}
     labels |= {span.slot: labels.get(span.slot, f"slot {span.slot}") for span in run.spans()}
-    return [labels.get(index, f"slot {index}") for index in range(max(labels, default=-1) + 1)]
+    return dict(sorted(labels.items()))
 
 
-def _timeline(run: Run, facts: Facts) -> tuple[list[list[float | int | None]], float | None]:
-    """(slot, trial, start, end, start epoch, stop epoch) of every job, and the share of slot time in use."""
+def _timeline(run: Run, facts: Facts, places: dict[int, int]) -> tuple[list[list[float | int | None]], float | None]:
+    """(slot's place, trial, start, end, start epoch, stop epoch) of every job, and the share of slot time in use."""
     spans: list[list[float | int | None]] = []
     used = 0.0
     slots = {span.slot for span in run.spans()}
@@ -136,6 +136,6 @@ def _timeline(run: Run, facts: Facts) -> tuple[list[list[float | int | None]], f
         end = facts.seconds if span.end is None else span.end
         used += end - span.start
         times = [round(span.start, 3), None if span.end is None else round(span.end, 3)]
-        spans.append([span.slot, span.trial, *times, span.start_epoch, span.stop_epoch])
+        spans.append([places[span.slot], span.trial, *times, span.start_epoch, span.stop_epoch])
     whole = facts.seconds * len(slots)
     return spans, min(1.0, used / whole) if whole else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,18 @@ from typing import Any
 import pytest
 
 from gpusched.ui.export.tensorboard import write
-from gpusched.ui.export.tfevents import crc32c
+from gpusched.ui.export.tfevents import crc32c, scalar
 
 
 def test_checksums_are_those_of_the_standard() -> None:
     """RFC 3720, appendix B.4."""
     assert (crc32c(b"123456789"), crc32c(bytes(32)), crc32c(b"\xff" * 32)) == (0xE3069283, 0x8A9136AA, 0x62A8AB43)
+
+
+def test_numbers_beyond_32_bits_are_infinite() -> None:
+    """A loss that explodes does not keep the others from being exported."""
+    assert scalar("loss", 1e300)[-4:] == struct.pack("<f", math.inf)
+    assert scalar("loss", -1e300)[-4:] == struct.pack("<f", -math.inf)
 
 
 @pytest.mark.slow  # importing TensorBoard takes most of it

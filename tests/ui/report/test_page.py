@@ -155,3 +155,15 @@ def test_hostile_names_do_not_run(make_run: Callable[..., Any], tmp_path: Path) 
     )
     assert console == ""
     assert "<img" not in dom
+
+
+def test_a_slot_of_any_number_has_one_line(make_run: Callable[..., Any]) -> None:
+    """A journal may say anything: what it says is drawn, not counted up to."""
+    made = make_run(algorithm="random", max_epochs=1, max_trials=3).finish()
+    lines = made.dir.journal.read_text().splitlines()
+    plain = [line[: line.rindex(',"crc32"')] + "}\n" for line in lines]
+    made.dir.journal.write_text("".join(plain).replace('"slot":1,', '"slot":1000000000000000000,'))
+    run = Run.open(made.dir.path)
+    data = collect(run, None)
+    assert data["slots"] == ["cpu 0", "cpu 1", "slot 1000000000000000000"]
+    assert {span[0] for span in data["spans"]} == {0, 2}
