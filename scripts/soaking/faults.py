@@ -43,6 +43,9 @@ def victims(whom: str, stage: Stage, scheduler: int, dice: random.Random) -> lis
     if whom == "some processes":
         there = stage.processes()
         return dice.sample(there, min(len(there), dice.randint(2, 4)))
+    # One that loads a script is waited for: that may take as long as it likes, and Ctrl-C ends it.
+    if whom == "a launcher at work" and not stage.trials():
+        return []
     found = stage.trials() if whom == "a trial" else stage.helpers(scheduler)
     return [dice.choice(found)] if found else []
 
@@ -227,7 +230,7 @@ FAULTS = [
     Fault("SIGTERM twice", signals(TERM, "the scheduler", 2)),
     Fault("the terminal is lost", signals(HUP, "the scheduler")),
     *(Fault(f"{whom} stopped for a while", freezes(whom, 3.0)) for whom in ("the scheduler", "a launcher", "a trial")),
-    *(Fault(f"{whom} stopped for good", stops(whom), environ=IMPATIENT) for whom in ("a launcher", "a trial")),
+    *(Fault(f"{whom} stopped for good", stops(whom), environ=IMPATIENT) for whom in ("a launcher at work", "a trial")),
     Fault("everything frozen for a while", freezes("everything", 3.0)),
     Fault("a second scheduler", second),
     Fault("a full disk", fill, costs=True, prepare=small_disk),
