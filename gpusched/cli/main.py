@@ -142,12 +142,33 @@ def _run(argv: Sequence[str] | None) -> int:
         _mute(sys.stdout)
         return 128 + signal.SIGPIPE
     except OSError as error:
-        if error.errno == errno.EIO:  # the terminal is gone: nobody reads this
+        if error.errno == errno.EIO and _terminal_is_gone():  # Nobody reads this. A disk says the same of itself.
             _mute(sys.stdout)
             return 129
-        if error.filename is None:
-            raise
-        return _complain(f"{os.fsdecode(error.filename)}: {error.strerror}", 1)
+        if error.filename is not None:
+            return _complain(f"{os.fsdecode(error.filename)}: {error.strerror}", 1)
+        return _complain(f"{error.strerror or error}{_kept(error)}", 1)
+
+
+def _terminal_is_gone() -> bool:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            os.tcgetpgrp(stream.fileno())
+        except OSError as error:
+            if error.errno == errno.EIO:
+                return True
+        except (AttributeError, ValueError):
+            pass  # It is closed.
+    return False
+
+
+def _kept(error: BaseException) -> str:
+    """Where its traceback is, for an error that names nothing."""
+    from gpusched.errors import traceback_of
+    from gpusched.storage.rundir import keep_traceback
+
+    kept = keep_traceback(traceback_of(error))
+    return f" (the traceback is in {kept})" if kept is not None else ""
 
 
 def _complain(text: str, code: int) -> int:

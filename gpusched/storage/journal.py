@@ -39,11 +39,14 @@ class Journal:
         self.path = path
         try:
             self._fd = open_own(path, os.O_WRONLY | os.O_CREAT)
+            self._size, last = _whole_length(path)
+            self.cut = os.fstat(self._fd).st_size > self._size  #: a torn last line was dropped
+            self._cut_back()
         except OSError as error:
             raise UsageError(f"{path}: cannot be written ({error.strerror}); choose another directory") from None
-        self._size, last = _whole_length(path)
         self._checksum = int(last[-10:-2], 16) if checksum.is_signed(last) else 0
-        self.cut = os.fstat(self._fd).st_size > self._size  #: a torn last line was dropped
+
+    def _cut_back(self) -> None:
         os.ftruncate(self._fd, self._size)
         os.lseek(self._fd, self._size, os.SEEK_SET)
 
@@ -64,8 +67,8 @@ class Journal:
             if durable:
                 os.fdatasync(self._fd)
         except OSError as error:
-            os.ftruncate(self._fd, self._size)
-            os.lseek(self._fd, self._size, os.SEEK_SET)
+            with contextlib.suppress(OSError):  # The next session drops half a line as well.
+                self._cut_back()
             where = f"{self.path}: cannot be written ({error.strerror})"
             raise JournalError(f"{where}; {room.advice(error)} and run the same command again") from error
         self._size += len(content)
@@ -117,6 +120,8 @@ class JournalReader:
                 content = file.read()
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise UsageError(f"{self.path}: cannot be read ({error.strerror}); mend that to go on") from None
         checked = content[: max(0, self._intact - self._offset)].count(b"\n")
         end = content.rfind(b"\n") + 1
         self.torn = end < len(content)

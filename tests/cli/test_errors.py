@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,32 @@ def test_orders_to_a_finished_run(
     code, _, err = gpusched(words[0], made.dir.path, *words[1:])
     assert (code, err.count("\n")) == (2, 1)
     assert said in err
+
+
+def test_a_disk_that_fails_is_no_lost_terminal(make_run: Callable[..., Any], gpusched: Callable[..., Any]) -> None:
+    """An input/output error of a file is told, with the file's name; it is not the terminal's."""
+    made = make_run().finish()
+    made.dir.journal.unlink()
+    made.dir.journal.symlink_to(f"/proc/{os.getpid()}/mem")  # Whose beginning no process has.
+    code, _, err = gpusched("verify", made.dir.path)
+    assert (code, err) == (
+        2,
+        f"gpusched: {made.dir.journal}: cannot be read (Input/output error); mend that to go on\n",
+    )
+
+
+def test_a_lost_terminal_is_an_end(make_run: Callable[..., Any]) -> None:
+    """A command whose terminal is gone ends with 129, and no traceback."""
+    made = make_run().finish()
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "gpusched.cli", "export", str(made.dir.path), "--format", "json"]
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(command, stdout=theirs, stderr=errors, start_new_session=True)
+        os.close(theirs)
+        os.close(ours)
+        assert process.wait(60) == 129
+        errors.seek(0)
+        assert errors.read() == b""
 
 
 def test_names_of_files_cannot_steer_the_terminal(gpusched: Callable[..., Any], tmp_path: Path) -> None:
