@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from gpusched.core.commands import Finish
@@ -113,7 +114,7 @@ def _in_thread(session: Session) -> Finish:
         except BaseException as error:
             failed.append(error)
 
-    thread = threading.Thread(target=work, name="gpusched")
+    thread = threading.Thread(target=work, name="gpusched", daemon=True)
     thread.start()
     with _passing_on(session):
         thread.join()
@@ -131,7 +132,16 @@ def _passing_on(session: Session) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, lambda *_: session.heard()) for number in (signal.SIGINT, signal.SIGTERM)}
+    times = 0
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        nonlocal times
+        times += 1
+        session.heard()
+        if times > 3:  # The session is stuck: a notebook gets its cell back.
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

@@ -15,7 +15,7 @@ from gpusched.core.events import Advised, Heard
 from gpusched.errors import GpuschedError
 from gpusched.launcher.protocol import Load, decode_request, encode
 from gpusched.launcher.source import blame, load_task
-from gpusched.system.kernel import die_with
+from gpusched.system.kernel import END_SECONDS, die_with
 
 _Asked = Consult | Report
 
@@ -67,7 +67,8 @@ class GuideProcess:
     def end(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # It is stuck, and ends as soon as it can.
+                self._process.wait(END_SECONDS)
 
     def _ask(self, command: _Asked) -> Advised | Heard | None:
         assert self._process is not None

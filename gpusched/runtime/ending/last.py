@@ -1,5 +1,7 @@
 """The last resort: a third Ctrl-C, or some time after the second, ends whatever the session still waits for.
 
+A fourth ends the process at once.
+
 In a thread of its own, which waits for signals and for nothing else: the loop may be what is stuck, in a disk or in a
 hook of the user's.
 """
@@ -68,8 +70,11 @@ class LastResort:
         self._give_up()
         until = time.monotonic() + END_SECONDS
         while time.monotonic() < until:
-            if _OVER in self._listen(until):
+            said = self._listen(until)
+            if _OVER in said:
                 return
+            if said:  # A fourth.
+                break
         if script() is not None:  # A notebook's process is more than this search.
             self._end()
 
