@@ -111,8 +111,18 @@ class Run:
             oracle = self.search.oracle
             for line in lines:
                 if isinstance(line, Launch) and line.trial not in oracle.trials:
+                    self._check(line)
                     oracle.known[line.trial] = line.values
             return list(self._replay(lines))
+
+    def _check(self, launch: Launch) -> None:
+        """Whoever draws or exports a value makes a float of it."""
+        for name, value in launch.values.items():
+            if isinstance(value, int) and value.bit_length() > 1000:
+                raise UsageError(
+                    f"{self.dir.journal}: {name} of trial {launch.trial} is no value of a hyperparameter; "
+                    "restore the file, or start anew with --fresh"
+                )
 
     def _note_past(self, lines: list[Line]) -> None:
         """Lines that the state has behind it."""

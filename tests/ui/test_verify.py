@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gpusched.errors import UsageError
 from gpusched.runtime.reader import Run
 from gpusched.ui.verify import verify
 
@@ -37,7 +39,7 @@ def change(path: Path, edit: Callable[[list[dict[str, Any]]], object]) -> None:
     """As somebody would who takes the checksums away."""
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     for line in lines:
-        line.pop("crc32")
+        line.pop("crc32", None)
     edit(lines)
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
@@ -76,3 +78,24 @@ def test_lost_and_unknown_files_are_found(make_run: Callable[..., Any]) -> None:
         "trials/0001/metrics.jsonl: epochs of execution 0 are 1, 3, not 1 to 2",
         "trials/0009: the journal knows of no trial 9",
     ]
+
+
+@pytest.mark.parametrize(
+    ("file", "edit"),
+    [
+        ("journal.jsonl", lambda lines: lines[1]["values"].update(units=10**400)),
+        ("search.json", lambda lines: lines[0]["space"].update(space=[{"class_name": "Choice", "config": {}}])),
+        ("search.json", lambda lines: lines[0].update(objectives=[])),
+        ("search.json", lambda lines: lines[0]["arguments"].update(max_epochs=10**400)),
+        ("search.json", lambda lines: lines[0]["arguments"].update(bogus=1)),
+        ("search.json", lambda lines: lines[0].update(policy={"max_kills": "many"})),
+    ],
+)
+def test_files_of_a_wrong_shape_end_in_one_line(
+    make_run: Callable[..., Any], file: str, edit: Callable[[list[dict[str, Any]]], object]
+) -> None:
+    """JSON that is well, and no search: whoever reads it says which file, and does not raise something else."""
+    made = make_run(algorithm="random", max_epochs=1, max_trials=3).finish()
+    change(made.dir.path / file, edit)
+    with pytest.raises(UsageError, match=rf"^{re.escape(str(made.dir.path / file))}: .*; restore the file, or start"):
+        Run.open(made.dir.path)
