@@ -55,6 +55,13 @@ def infer_direction(name: str) -> Direction | None:
     return None
 
 
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # A whole number beyond all floats.
+        return False
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Objective:
     """The metric `name`, to be minimised (`"min"`) or maximised (`"max"`).
@@ -114,12 +121,11 @@ class Objective:
         value = metrics.get(self.name)
         if value is None:
             return None
-        score = float(value)
-        return score if math.isfinite(score) else None
+        return float(value) if _is_finite(value) else None
 
     def rank(self, score: float | None) -> float:
         """A key to sort scores by: the smaller, the better; infinity for a score that is not there."""
-        if score is None or not math.isfinite(score):
+        if score is None or not _is_finite(score):
             return math.inf
         return score if self.direction == "min" else -score
 
@@ -130,7 +136,7 @@ class Objective:
     def best(self, scores: Iterable[float | None]) -> float | None:
         """The best of the scores; None where there is none."""
         found = min(scores, key=self.rank, default=None)
-        return None if found is None or not math.isfinite(found) else found
+        return None if found is None or not _is_finite(found) else found
 
     # As Keras Tuner's own objectives are asked.
 

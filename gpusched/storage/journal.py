@@ -44,7 +44,7 @@ class Journal:
             self._cut_back()
         except OSError as error:
             raise UsageError(f"{path}: cannot be written ({error.strerror}); choose another directory") from None
-        self._checksum = int(last[-10:-2], 16) if checksum.is_signed(last) else 0
+        self._checksum = checksum.of(last) if checksum.is_signed(last) else 0
 
     def _cut_back(self) -> None:
         os.ftruncate(self._fd, self._size)
@@ -58,7 +58,7 @@ class Journal:
         last, signed = self._checksum, []
         for line in lines:
             signed.append(checksum.signed(_encoder.encode(line), last))
-            last = int(signed[-1][-10:-2], 16)
+            last = checksum.of(signed[-1])
         content = b"".join(line + b"\n" for line in signed)
         try:
             written = 0
@@ -131,8 +131,7 @@ class JournalReader:
         with contextlib.suppress(*NOT_DECODED):
             if checked and checksum.is_signed(raws[checked - 1]):
                 self._checksum = checksum.of(raws[checked - 1])
-            for raw in raws[checked:]:
-                self._check(raw)
+            self._checksum = checksum.follow(raws[checked:], self._checksum)
             lines = _decoder.decode_lines(content[:end])
             # It passes over empty lines, which are damage.
             if len(lines) == len(raws):
@@ -146,22 +145,13 @@ class JournalReader:
         for raw in raws:
             self._line += 1
             try:
-                self._check(raw)
+                self._checksum = checksum.follow([raw], self._checksum)
                 yield _decoder.decode(raw)
             except NOT_DECODED as error:
                 raise UsageError(
                     f"{self.path}: line {self._line} is not readable ({error}); "
                     "restore the file, or start anew with --fresh"
                 ) from None
-
-    def _check(self, raw: bytes) -> None:
-        if checksum.is_signed(raw):
-            found = checksum.intact(raw, self._checksum or 0)
-            if found is None:
-                raise ValueError("it was changed, or a line in front of it is missing")
-            self._checksum = found
-        elif self._checksum is not None:
-            raise ValueError("it has no checksum, as the line in front of it has")
 
 
 def split(lines: Iterable[Line]) -> tuple[list[AnyEvent], list[AnyCommand]]:

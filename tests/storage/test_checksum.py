@@ -134,3 +134,13 @@ def test_a_journal_of_an_older_version_goes_on(tmp_path: Path) -> None:
     for line in LINES[1:]:
         written(path, [line])
     assert JournalReader(path).read() == LINES
+
+
+def test_a_journal_whose_last_line_is_damaged_is_opened_and_not_read(tmp_path: Path) -> None:
+    """Who is about to write to it reads it first, and hears which line it is."""
+    path = tmp_path / "journal"
+    content = written(path, LINES)
+    path.write_bytes(content[:-4] + b'z"}\n')
+    Journal(path).close()
+    with pytest.raises(UsageError, match=f"line {len(LINES)} is not readable"):
+        JournalReader(path).read()
