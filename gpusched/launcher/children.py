@@ -28,7 +28,7 @@ from gpusched.storage.files import open_own
 from gpusched.storage.records import JobSpec, Outcome
 from gpusched.storage.rundir import RunDir, TrialDir, as_json, write_record, write_whole
 from gpusched.system import exits, threads
-from gpusched.system.kernel import adopt_orphans, die_with, end_children, outlive_parent
+from gpusched.system.kernel import adopt_orphans, ask_children, die_with, end_children, outlive_parent
 from gpusched.trial.quiet import flush, say, show
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ SUPERSEDED = 75
 UNFORESEEN = 70
 #: How long what a trial has asked for at its end may take (atexit, threads that are no daemons).
 _LAST_SECONDS = 10.0
+#: How long what a trial leaves running may take to end when it is asked to: one that uploads has a line to send.
+_HELPERS_SECONDS = 1.0
 #: Where memory runs out, the kernel is to end a trial, which is tried again, and not the launcher of them all.
 _OOM_SCORE = "500"
 
@@ -57,6 +59,7 @@ class Child:
     began: float = field(default_factory=time.monotonic)
     silence: Silence | None = None  #: of a fork, until it has trained
     spawned: bool = False
+    killed: bool = False  #: by this launcher
     hung: bool = False  #: it has been killed, and is to be started anew
 
     @property
@@ -334,6 +337,7 @@ def terminate(child: Child) -> None:
 
 def kill(child: Child) -> None:
     """Ends the trial's process and those of its group at once; what else it started goes when it is reaped."""
+    child.killed = True
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
     with contextlib.suppress(ProcessLookupError, PermissionError):  # It may not lead a group yet.
@@ -347,6 +351,8 @@ def reap(child: Child, known: set[int]) -> tuple[int, Usage, set[int]]:
     stay. A trial adopts its own orphans: what it leaves becomes this process's child only now, so every unknown child
     is one that a dead trial left.
     """
+    if not child.killed:
+        ask_children(known | {child.pid}, _HELPERS_SECONDS)
     # Its zombie still holds the process group's number: nobody else can be hit.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)

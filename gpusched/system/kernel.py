@@ -61,6 +61,18 @@ def _parents() -> Iterator[tuple[int, int]]:
                 yield int(name), int(stat[stat.rfind(b")") + 2 :].split()[1])
 
 
+def ask_children(known: Set[int], seconds: float) -> None:
+    """Asks this process's children, but for the known, to end by SIGTERM, and gives them so many seconds for it."""
+    until = time.monotonic() + seconds
+    strays = own_children() - known
+    for pid in strays:
+        send(pid, signal.SIGTERM)
+    while strays and time.monotonic() < until:
+        strays = {pid for pid in strays if not bury(pid)}
+        if strays:
+            time.sleep(0.005)
+
+
 def end_children(known: Set[int] = frozenset(), seconds: float = END_SECONDS) -> set[int]:
     """Kills this process's children but for the known, and what they leave to it in turn, and waits for their ends.
 

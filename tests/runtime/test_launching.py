@@ -114,6 +114,32 @@ def test_a_silent_time_must_be_one(lab: Any) -> None:
     assert "GPUSCHED_FIRST_SIGN_SECONDS='soon': give a positive number of seconds" in said
 
 
+def test_helpers_of_a_trial_are_asked_before_they_are_killed(lab: Any) -> None:
+    """One that writes down what it has when it is asked to end does so; one that will not is killed."""
+    helper = (
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (print('asked', flush=True), sys.exit(0)))\n"
+        "print('ready', flush=True)\ntime.sleep(1000)"
+    )
+    lab.write(
+        "import subprocess, sys\n"
+        "def train(hp, trial):\n"
+        "    hp.Float('x', 0, 1)\n"
+        f"    code = {helper!r}\n"
+        "    deaf = code.replace('sys.exit(0)', 'None')\n"
+        "    for each in (code, deaf):\n"
+        "        process = subprocess.Popen([sys.executable, '-c', each], stdout=open(trial.folder / 'said', 'a'))\n"
+        "    while (trial.folder / 'said').read_text().count('ready') < 2:\n"
+        "        pass\n"
+        "    trial.report(val_loss=0.5)\n"
+    )
+    code, said = lab.finish("--max-trials", "1", "--max-epochs", "1")
+    assert code == 0, said
+    (said,) = [path.read_text() for path in lab.run.path.rglob("said")]
+    assert said.split() == ["ready", "ready", "asked", "asked"]
+    assert lab.processes() == []
+
+
 def test_helpers_of_load_data_serve_all_trials(lab: Any) -> None:
     """A process that load_data starts lives as long as the search, not as long as the first trial."""
     lab.write("""
