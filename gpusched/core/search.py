@@ -12,6 +12,7 @@ import msgspec
 
 from gpusched.core import events
 from gpusched.core.asking import Asking
+from gpusched.core.clock import Clock
 from gpusched.core.commands import AnyCommand, Finish, Interrupt, Launch, Release
 from gpusched.core.events import AnyEvent, JobEnded
 from gpusched.core.faults import InARow, Ledger, Verdict, as_it_was, too_large
@@ -34,7 +35,7 @@ class Search:
         self.phase = Phase.CLOSED
         self.places = Places()
         self.trials: dict[int, Trial] = {}
-        self.at = 0.0  #: seconds of running time at the newest event
+        self._clock = Clock()
         self.max_time: float | None = None  #: seconds of running time that this session may come to
         self.sessions = 0
         self.finished_jobs = 0
@@ -63,11 +64,25 @@ class Search:
         """Trials that have at least one trained job and did not fail later."""
         return len(self.oracle.scores)
 
+    @property
+    def at(self) -> float:
+        """Seconds of running time at the newest event."""
+        return self._clock.at
+
+    @property
+    def rests(self) -> bool:
+        """It is paused, and its last trial has ended."""
+        return self.phase is Phase.PAUSED and not self._running
+
+    def worked(self, now: float) -> float:
+        """Seconds of running time until now, without those of a pause: what is held against max_time."""
+        return self._clock.worked(now, rests=self.rests)
+
     # ------------------------------------------------------------------ the machine
 
     def handle(self, event: AnyEvent) -> list[AnyCommand]:
         """What to do now that this has happened."""
-        self.at = event.at
+        self._clock.tick(event.at, rests=self.rests)
         commands: list[AnyCommand] = []
         match event:
             case JobEnded():
@@ -388,7 +403,3 @@ class Search:
         if finish is not None and finish.code == 0 and not self.completed:
             finish = Finish(reason=f"{finish.reason}, without one completed trial", code=1)
         return finish
-
-
-def _why(event: JobEnded) -> str:
-    return event.failure.message if event.failure is not None else "no reason known"

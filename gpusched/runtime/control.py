@@ -178,5 +178,6 @@ def _set(order: Order, scheduler: Scheduler) -> str:
         told.append(f"{order.per_gpu} trials per GPU: {scheduler.change_cap(order.per_gpu)} slots")
     if order.max_time is not None:
         scheduler.post(MaxTimeChanged(at=0, max_time=order.max_time))
-        told.append(f"max_time is {order.max_time:g} s, {max(0.0, order.max_time - scheduler.now()):.0f} s of it left")
+        left = max(0.0, order.max_time - scheduler.search.worked(scheduler.now()))
+        told.append(f"max_time is {order.max_time:g} s, {left:.0f} s of it left")
     return "; ".join(told)

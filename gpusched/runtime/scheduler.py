@@ -182,8 +182,8 @@ class Scheduler:
         """At the end of max_time the search is told so."""
         if self._timer is not None:
             self._timer.cancel()
-        if self.search.max_time is not None:
-            left = max(0.0, self.search.max_time - self.now())
+        if self.search.max_time is not None and not self.search.rests:
+            left = max(0.0, self.search.max_time - self.search.worked(self.now()))
             self._timer = asyncio.get_running_loop().call_later(left, self.post, TimeExpired(at=0))
 
     # ------------------------------------------------------------------ the loop's body
@@ -202,6 +202,7 @@ class Scheduler:
         commands: list[AnyCommand] = []
         seen: list[tuple[AnyEvent, list[AnyCommand]]] = []
         specs: dict[tuple[int, int], JobSpec] = {}
+        rested = self.search.rests
         for event in events:
             stamped = msgspec.structs.replace(event, at=self.now())
             decided = self.search.handle(stamped)
@@ -222,10 +223,10 @@ class Scheduler:
             if isinstance(event, SessionOpened | SlotsChanged):
                 self._tell([*event.waiting, *event.notes])
         assert self._engine is not None
+        if rested != self.search.rests or any(isinstance(event, SessionOpened | MaxTimeChanged) for event in events):
+            self._set_timer()
         for event, _ in seen:
-            if isinstance(event, SessionOpened | MaxTimeChanged):
-                self._set_timer()
-            elif isinstance(event, JobEnded):
+            if isinstance(event, JobEnded):
                 await self._engine.acknowledge(event.trial, event.attempt)
                 self._keeper.ended(event)
             if self.noted is not None:

@@ -236,7 +236,7 @@ class Observer:
         if by_work is not None:
             by_work = max(by_work, longest)
         if opened is not None and search.max_time is not None:
-            by_time = max(0.0, search.max_time - now)
+            by_time = max(0.0, search.max_time - search.worked(now))
             return by_time if by_work is None else min(by_time, by_work)
         return by_work
 

@@ -12,6 +12,7 @@ from gpusched import HyperParameters, Objective
 from gpusched.core.commands import AnyCommand, Finish, Interrupt, Launch
 from gpusched.core.events import (
     JobEnded,
+    MaxTimeChanged,
     PauseAsked,
     ResumeAsked,
     SessionClosed,
@@ -64,7 +65,7 @@ def ended(launch: Launch, end: End = End.COMPLETED, **more: Any) -> JobEnded:
             "epochs": launch.stop_epoch,
             "scores": {"val_loss": [1.0 + launch.trial - epoch / 1e3 for epoch in epochs]},
         }
-    return JobEnded(at=1.0, trial=launch.trial, attempt=launch.attempt, end=end, **{**done, **more})
+    return JobEnded(trial=launch.trial, attempt=launch.attempt, end=end, **{"at": 1.0, **done, **more})
 
 
 def search(trials: int = 6, slots: int = 2, **policy: int) -> tuple[Search, list[Launch]]:
@@ -209,6 +210,22 @@ def test_used_up_time_is_a_good_end() -> None:
     machine.handle(TimeExpired(at=2.0))
     machine.handle(ended(running[1], End.INTERRUPTED))
     assert machine.handle(ended(third, End.INTERRUPTED)) == [Finish(reason="max_time is used", code=0)]
+
+
+def test_time_counts_until_the_last_trial_of_a_pause_has_ended() -> None:
+    """And from the moment at which it is resumed."""
+    machine, running = search()
+    machine.handle(PauseAsked(at=2.0))
+    machine.handle(ended(running[0], End.INTERRUPTED, at=3.0))
+    assert machine.worked(3.5) == 3.5
+    machine.handle(ended(running[1], End.INTERRUPTED, at=4.0))
+    assert machine.rests
+    assert machine.worked(9.0) == 4.0
+    machine.handle(MaxTimeChanged(at=10.0, max_time=60.0))
+    machine.handle(ResumeAsked(at=14.0))
+    assert machine.worked(15.0) == 5.0
+    machine.handle(SessionClosed(at=16.0, reason="", code=1))
+    assert machine.worked(16.0) == 6.0
 
 
 def test_interrupted_trials_go_on_first_in_the_next_session() -> None:

@@ -103,6 +103,24 @@ def test_the_time_changes(lab: Any, until: Callable[..., Any]) -> None:
     assert lab.search.max_time is None
 
 
+def test_a_pause_uses_no_time(lab: Any, until: Callable[..., Any]) -> None:
+    """The clock stands still while nothing runs, and goes on where it was."""
+    scheduler = two_trials(lab, until)
+    lab.ask("pause", now=True)
+    until("rest", lambda: lab.search.rests)
+    paused = lab.ask("status")["at"]
+    lab.ask("set", max_time=paused + 0.5)
+    until("a second", lambda: lab.ask("status")["at"] > paused + 1.0)
+    assert lab.ask("status")["phase"] == "paused"
+    assert lab.events("time_expired") == []
+    lab.ask("resume")
+    until("the end of the time", lambda: lab.events("time_expired"))
+    lab.let_go()
+    assert scheduler.wait(60) == 1
+    (expired,) = lab.events("time_expired")
+    assert expired["at"] > paused + 1.0
+
+
 def test_useless_checkpoints_go(lab: Any) -> None:
     """When a search is complete no trial can go on: no full state is left."""
     assert lab.finish()[0] == 0
