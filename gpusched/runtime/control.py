@@ -26,6 +26,7 @@ from gpusched.core.search import Phase
 from gpusched.core.trial import FINAL, LOST, TrialState
 from gpusched.errors import GpuschedError, UsageError
 from gpusched.oracles import CUSTOM
+from gpusched.storage import room
 from gpusched.storage.rundir import RunDir
 from gpusched.system.sockets import MOST_BYTES, listen
 
@@ -57,8 +58,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 @contextlib.asynccontextmanager
 async def serve_control(run: RunDir, scheduler: Scheduler) -> AsyncIterator[None]:
-    """Answers orders while it lasts."""
-    sock = listen(run.control)
+    """Answers orders while it lasts. Raises GpuschedError where nothing can be made to listen at."""
+    try:
+        sock = listen(run.control)
+    except OSError as error:
+        where = f"{run.control}: cannot be made ({error.strerror})"
+        raise GpuschedError(f"{where}; {room.advice(error)} and run the same command again") from None
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
@@ -72,7 +77,8 @@ async def serve_control(run: RunDir, scheduler: Scheduler) -> AsyncIterator[None
         yield
     finally:
         server.close()
-        run.control.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # A disk that takes nothing any more keeps it: the next session replaces it.
+            run.control.unlink(missing_ok=True)
 
 
 async def _reply(reader: asyncio.StreamReader, scheduler: Scheduler) -> Answer | None:

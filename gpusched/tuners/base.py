@@ -164,7 +164,10 @@ class BaseTuner(Hooks):
         """Raises UsageError where the older run is another algorithm's; takes back its tuner's state."""
         from gpusched.storage.rundir import RunDir
 
-        before = RunDir(Path(self.project_dir)).read_search().algorithm
+        try:
+            before = RunDir(Path(self.project_dir)).read_search().algorithm
+        except UsageError:
+            return  # It cannot be read: search() says so, and overwrite=True makes another.
         if before != self.asked.algorithm:
             raise UsageError(
                 f"{self.project_dir}: holds a search by {before}, not by {self.asked.algorithm}; "

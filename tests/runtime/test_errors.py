@@ -217,3 +217,33 @@ tuner.search()
     (lab.folder / "kill").unlink()
     code, said = lab.finish(command=[sys.executable, str(lab.script)])
     assert code == 0, said
+
+
+SCRIPT = """
+import gpusched as gs
+
+def train(hp, trial):
+    trial.report(val_loss=hp.Float("x", 0, 1))
+
+tuner = gs.RandomSearch(train=train, objective="val_loss", max_trials=2, seed=1, cpu_slots=1, gpus="none")
+tuner.search()
+"""
+
+
+@pytest.mark.parametrize("way", ["run", "python"])
+def test_a_run_that_cannot_be_carried_on_is_told_in_a_line(lab: Any, way: str) -> None:
+    """A damaged search.json, a folder in the place of the socket: no traceback, also from a script of one's own."""
+    lab.write(SCRIPT)
+    command = [sys.executable, *(["-m", "gpusched.cli", "run"] if way == "run" else []), str(lab.script)]
+    assert lab.finish(command=command)[0] == 0
+    whole = lab.run.search.read_bytes()
+    lab.run.search.write_bytes(whole.replace(b"random", b"rAndom", 1))
+    code, said = lab.finish(command=command)
+    assert ("Traceback" in said, code in (1, 2)) == (False, True), said
+    assert "search.json" in said
+    lab.run.search.write_bytes(whole)
+    (lab.run.control / "folder").mkdir(parents=True)
+    code, said = lab.finish(command=command)
+    assert ("Traceback" in said, code) == (False, 1), said
+    assert "control.sock: cannot be made (" in said
+    assert lab.processes() == []
