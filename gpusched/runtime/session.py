@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import shutil
-import stat
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from gpusched.launcher.protocol import Load
 from gpusched.oracles import CUSTOM
 from gpusched.runtime.begin import known, resume
 from gpusched.runtime.begin.narrow import Narrowing
+from gpusched.runtime.begin.place import claim, lock_of
 from gpusched.runtime.control import serve_control
 from gpusched.runtime.ending.last import LastResort
 from gpusched.runtime.guide_process import GuideProcess
@@ -44,9 +44,7 @@ from gpusched.runtime.reader import Run
 from gpusched.runtime.scheduler import Scheduler
 from gpusched.runtime.signals import NAMES, heed_signals, redirect
 from gpusched.runtime.view import CallsHooks, View
-from gpusched.storage.files import make_folder
 from gpusched.storage.journal import Journal
-from gpusched.storage.lock import RunLock, holder
 from gpusched.storage.rundir import RunDir, remember
 from gpusched.system import early
 from gpusched.system.tasks import supervised
@@ -204,7 +202,7 @@ class Session:
             made = not run.path.exists()
             take_over = bool(self._options.get("take_over"))
             claimed = claim(run, fresh=fresh, take_over=take_over)
-            lock = RunLock(run.lock, take_over=take_over)
+            lock = lock_of(run, take_over=take_over, made=made)
             self._run_dir = run
             if self._detached:
                 redirect(run.log)
@@ -359,35 +357,3 @@ def named(settings: Settings, options: Mapping[str, Any]) -> RunDir:
     """The run directory that script and options name."""
     path = options.get("run") or Path(settings.folder, settings.directory, settings.project_name)
     return RunDir(Path(os.path.abspath(path)))
-
-
-def claim(run: RunDir, *, fresh: bool, take_over: bool = False) -> list[str]:
-    """Makes the run directory, if need be, its owner's alone unless that owner has opened it.
-
-    Returns lines for people. Raises UsageError where it is another's or cannot be written.
-    """
-    lines = []
-    try:
-        mode = 0o700
-        if run.exists() and fresh:
-            pid = holder(run.lock)
-            if pid is not None:
-                raise UsageError(f"{run.path}: process {pid} works on this run; stop it before you start anew")
-            lock = RunLock(run.lock, take_over=take_over)
-            try:
-                # What would train on for nobody, and keep the devices from the trials of this search.
-                if ended := left.end_all(run):
-                    lines.append(
-                        f"ended {ended} processes of the older run that were left when its scheduler was killed"
-                    )
-                mode = stat.S_IMODE(run.path.stat().st_mode)
-                lock.forget()
-                run.move_aside()
-            finally:
-                lock.release()
-        if not run.path.exists():
-            make_folder(run.path)
-            run.path.chmod(mode)
-    except OSError as error:
-        raise UsageError(f"{run.path}: cannot be written ({error.strerror}); choose another --run") from None
-    return lines

@@ -40,6 +40,26 @@ def open_own(path: Path, flags: int, mode: int = 0o644) -> int:
     raise OSError(errno.EINVAL, why, str(path))
 
 
+def plain(path: str, flags: int) -> int:
+    """For open(..., opener=plain): to read a file, wherever it is.
+
+    Raises OSError where it is none: whoever opens a pipe waits for somebody at its other end.
+    """
+    fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+    if stat.S_ISREG(kind := os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    if stat.S_ISDIR(kind):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    raise OSError(errno.EINVAL, "it is no plain file", path)
+
+
+def read_plain(path: Path) -> bytes:
+    """The bytes at path. Raises OSError."""
+    with open(path, "rb", opener=plain) as file:
+        return file.read()
+
+
 def make_folder(run: Path, *names: str) -> Path:
     """A folder below the run directory, made where it is absent, with those above it.
 

@@ -19,7 +19,7 @@ from gpusched.core.commands import AnyCommand, Command
 from gpusched.core.events import AnyEvent, Event
 from gpusched.errors import GpuschedError, UsageError
 from gpusched.storage import checksum, room
-from gpusched.storage.files import open_own
+from gpusched.storage.files import open_own, plain
 from gpusched.storage.reading import NOT_DECODED
 
 Line: TypeAlias = AnyEvent | AnyCommand
@@ -80,7 +80,7 @@ class Journal:
 
 def _whole_length(path: Path) -> tuple[int, bytes]:
     """Bytes up to and with the last newline, and the line in front of that."""
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=plain) as file:
         end = file.seek(0, os.SEEK_END)
         tail, start = b"", end
         while start > 0 and tail.count(b"\n") < 2:
@@ -115,7 +115,7 @@ class JournalReader:
         Raises UsageError, naming the line, where one is broken.
         """
         try:
-            with open(self.path, "rb") as file:
+            with open(self.path, "rb", opener=plain) as file:
                 file.seek(self._offset)
                 content = file.read()
         except FileNotFoundError:

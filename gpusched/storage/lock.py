@@ -33,7 +33,8 @@ class RunLock:
 
         So it does where one on another host may, unless this is to `take_over`: the other is known to have ended.
         """
-        self._record = path.with_name(RECORD)
+        self._record, self._taken = path.with_name(RECORD), False
+        new = not path.exists()
         try:
             # Its owner's alone: whoever may open it may hold it.
             self._fd = open_own(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -47,6 +48,8 @@ class RunLock:
                 refuse_if_away(path)
             self._write(path)
         except BaseException:
+            if new and self._taken:
+                path.unlink(missing_ok=True)
             os.close(self._fd)
             raise
 
@@ -55,6 +58,7 @@ class RunLock:
         while True:
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._taken = True
                 return
             except BlockingIOError:
                 pid, where = holder(path), away(path)

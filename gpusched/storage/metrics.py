@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 
 from gpusched.storage import checksum
-from gpusched.storage.files import open_own
+from gpusched.storage.files import open_own, read_plain
 from gpusched.storage.reading import NOT_DECODED
 from gpusched.storage.rundir import as_json, write_whole
 
@@ -47,7 +47,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 def read_lines(path: Path) -> Lines:
     """The same, with what was left out."""
     try:
-        content = path.read_bytes()
+        content = read_plain(path)
     except FileNotFoundError:
         return Lines([], [])
     return lines_of(content)
@@ -158,7 +158,7 @@ def sync(path: Path) -> None:
 def truncate_after(path: Path, epoch: int, execution: int | None = None) -> None:
     """Drops torn lines and the lines of later epochs, of one execution or of all."""
     try:
-        content = path.read_bytes()
+        content = read_plain(path)
     except FileNotFoundError:
         return
     kept = [
@@ -173,7 +173,7 @@ def truncate_after(path: Path, epoch: int, execution: int | None = None) -> None
 
 def amend(path: Path, execution: int, metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Adds to the newest epoch of an execution; returns what that has now."""
-    epochs = _read(path.read_bytes())[0]
+    epochs = _read(read_plain(path))[0]
     mine = [record for record, _ in epochs if record.get("execution", 0) == execution]
     newest = max(mine, key=lambda record: int(record["epoch"]))
     seconds = newest.pop("seconds", None)

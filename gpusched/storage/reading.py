@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from gpusched.storage import checksum
+from gpusched.storage.files import read_plain
 
 T = TypeVar("T")
 
@@ -29,7 +30,7 @@ class Unreadable(NamedTuple):
 def read_content(path: Path) -> bytes | Unreadable | None:
     """The bytes at path; None where there is nothing."""
     try:
-        return path.read_bytes()
+        return read_plain(path)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

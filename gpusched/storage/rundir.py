@@ -10,6 +10,7 @@ runs/digits/
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -36,12 +37,17 @@ def write_whole(path: Path, content: bytes, *, durable: bool = True, mode: int =
     Durably, unless it is worth nothing after a power cut.
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with _anew(aside, mode) as file:
-        file.write(content)
-        file.flush()
-        if durable:
-            os.fsync(file.fileno())
-    os.replace(aside, path)
+    try:
+        with _anew(aside, mode) as file:
+            file.write(content)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        os.replace(aside, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(aside)
+        raise
 
 
 def _anew(path: Path, mode: int) -> BinaryIO:

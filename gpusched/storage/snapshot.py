@@ -24,6 +24,7 @@ import msgspec
 
 from gpusched.core.search import Search
 from gpusched.oracles.samplers import RandomSampler
+from gpusched.storage.files import plain
 from gpusched.storage.reading import NOT_DECODED
 from gpusched.storage.rundir import RunDir, state_file, write_whole
 
@@ -78,7 +79,7 @@ def keep(run: RunDir, search: Search, length: int) -> None:
     if not can_be_kept(search):
         return
     try:
-        with open(run.journal, "rb") as file:
+        with open(run.journal, "rb", opener=plain) as file:
             content = file.read(length)
         if len(content) != length:
             return
@@ -117,7 +118,7 @@ def restore(run: RunDir) -> Kept | None:
             head = msgspec.json.decode(file.readline(4096), type=_Head)
             if head.code != _code() or head.search != _digest(run.search.read_bytes()):
                 return None
-            with open(run.journal, "rb") as journal:
+            with open(run.journal, "rb", opener=plain) as journal:
                 content = journal.read(head.length)
             if len(content) != head.length or _digest(content) != head.journal:
                 return None

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from gpusched.storage import checksum, claim
-from gpusched.storage.files import make_folder
+from gpusched.storage.files import make_folder, plain
 from gpusched.storage.reading import Unreadable, decode, read_content
 from gpusched.storage.rundir import as_json, write_whole
 from gpusched.system.owner import Owner
@@ -197,7 +197,7 @@ def _clear(folder: Path, kept: Set[str]) -> None:
 
 
 def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=plain) as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 

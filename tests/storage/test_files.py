@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from gpusched.errors import UsageError
-from gpusched.runtime.session import claim
+from gpusched.runtime.begin.place import claim
 from gpusched.storage.files import make_folder, open_own
-from gpusched.storage.journal import Journal
-from gpusched.storage.lock import RunLock
+from gpusched.storage.journal import Journal, JournalReader
+from gpusched.storage.lock import RECORD, RunLock, away, holder
 from gpusched.storage.logtimes import note
-from gpusched.storage.metrics import append
+from gpusched.storage.metrics import append, read_metrics
+from gpusched.storage.reading import Unreadable, read_content
 from gpusched.storage.rundir import RunDir, write_whole
 
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -56,6 +57,22 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
         open_own(tmp_path / "log.txt", _APPEND)
     with pytest.raises(OSError, match="no plain file"):
         open_own(tmp_path / "log.txt", os.O_RDONLY)
+
+
+def test_a_pipe_is_not_read(tmp_path: Path) -> None:
+    """Whatever it stands in place of: who looks at the run is told, and waits for nobody."""
+    run = RunDir(tmp_path)
+    run.make_trial(0)
+    for path in (run.search, run.journal, run.lock, run.path / RECORD, run.trial(0).metrics, run.trial(0).outcome):
+        os.mkfifo(path)
+    with pytest.raises(UsageError, match="it is no plain file"):
+        run.read_search()
+    with pytest.raises(UsageError, match="it is no plain file"):
+        JournalReader(run.journal).read()
+    with pytest.raises(OSError, match="it is no plain file"):
+        read_metrics(run.trial(0).metrics)
+    assert isinstance(read_content(run.trial(0).outcome), Unreadable)
+    assert (holder(run.lock), away(run.lock)) == (None, None)
 
 
 def test_what_is_put_in_place_replaces_a_link(tmp_path: Path) -> None:

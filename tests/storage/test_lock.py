@@ -148,6 +148,7 @@ def test_a_lock_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "lock")], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{tmp_path}: cannot be written (File too large); make room, or choose another directory\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="another user can be played by root alone")

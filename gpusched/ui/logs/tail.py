@@ -13,6 +13,7 @@ from pathlib import Path
 from aiofiles.threadpool import wrap
 from aiofiles.threadpool.binary import AsyncBufferedReader
 
+from gpusched.storage.files import plain
 from gpusched.ui.logs.screen import Lines
 
 BLOCK = 1 << 18
@@ -26,7 +27,7 @@ def reading(path: Path) -> Iterator[AsyncBufferedReader]:
 
     Opening in a thread would lose the descriptor of a reader that is cancelled meanwhile: nobody would close it.
     """
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=plain) as file:
         yield wrap(file)
 
 
@@ -107,7 +108,7 @@ class LogFile:
             return
 
     def _read_to(self, size: int) -> bytes:
-        with open(self.path, "rb") as file:
+        with open(self.path, "rb", opener=plain) as file:
             file.seek(self.offset)
             content = file.read(size - self.offset)
         self.offset += len(content)
