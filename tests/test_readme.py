@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
 SNIPPETS = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
 
 
@@ -54,3 +55,21 @@ def test_a_keras_model(tmp_path: Path) -> None:
 def test_every_snippet_is_one_of_these() -> None:
     """A new snippet needs a test."""
     assert len(SNIPPETS) == 3
+
+
+def test_what_is_promised_about_security_is_held_by_tests_that_are_there() -> None:
+    """Each file, and each test by name."""
+    text = (ROOT / ".github" / "SECURITY.md").read_text(encoding="utf-8")
+    file: str | None = None
+    named: list[tuple[str, str | None]] = []
+    for found in re.finditer(r"`(?P<file>tests/[^`:]+\.py)?(?:::(?P<test>\w+))?`", text):
+        file = found["file"] or file
+        if file is not None and (found["file"] or found["test"]):
+            named.append((file, found["test"]))
+    assert len(named) > 15
+    missing = [
+        (file, test)
+        for file, test in named
+        if not (ROOT / file).exists() or (test and f"def {test}(" not in (ROOT / file).read_text(encoding="utf-8"))
+    ]
+    assert missing == []
