@@ -28,6 +28,8 @@ from gpusched.trial.record import Ending
 _USABLE = 0.92
 #: A program's part of a GPU, by the names that JAX reads.
 _XLA_PARTS = ("XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_CLIENT_MEM_FRACTION")
+#: "0" lets each trial compile for itself.
+_SHARE_COMPILED = "GPUSCHED_SHARE_COMPILED"
 _NAMES = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 #: What to install for a GPU.
 _CUDA_BUILDS = {"tensorflow": "'tensorflow[and-cuda]'", "jax": "'jax[cuda12]'", "torch": "torch"}
@@ -69,6 +71,10 @@ def prepare(spec: JobSpec) -> None:
     os.environ.setdefault(growth.TENSORFLOW, "true")
     os.environ.setdefault(growth.JAX, "false")
     os.environ[growth.TORCH_ASKS_NVML] = "0"  # Here CUDA may start, and its own word counts.
+    if _shares_compiled():
+        # Read when inductor first compiles; see torch/_inductor/runtime/cache_dir_utils.py and triton/knobs.py.
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(_compiled(spec) / "inductor"))
+        os.environ.setdefault("TRITON_CACHE_DIR", str(_compiled(spec) / "triton"))
     # Keras chose torch's device at its import, which may have been in the launcher, that sees no GPU, or in a caller
     # that sees all; see keras/src/backend/torch/core.py. What is imported later chooses by this job's environment.
     core = sys.modules.get("keras.src.backend.torch.core")
@@ -83,6 +89,16 @@ def prepare(spec: JobSpec) -> None:
         for name in _XLA_PARTS:
             os.environ.pop(name, None)
         os.environ[_XLA_PARTS[0]] = f"{min(most, asked or most):.3f}"
+
+
+def _shares_compiled() -> bool:
+    """Trials of like shapes, and promotions above all, need not be compiled again, unless the user says so."""
+    return os.environ.get(_SHARE_COMPILED, "1") != "0"
+
+
+def _compiled(spec: JobSpec) -> Path:
+    """What frameworks have compiled for the trials of this run: it goes with the run directory."""
+    return RunDir(Path(spec.run)).launcher / "compiled"
 
 
 def _part(text: str | None) -> float | None:
@@ -129,9 +145,9 @@ def configure(backend: str, spec: JobSpec) -> list[str]:
     elif backend == "jax":
         import jax
 
-        # Trials of like shapes, and promotions above all, need not be compiled again.
-        jax.config.update("jax_compilation_cache_dir", str(RunDir(Path(spec.run)).launcher / "jax-cache"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", _WORTH_KEEPING_SECONDS)
+        if _shares_compiled():
+            jax.config.update("jax_compilation_cache_dir", str(_compiled(spec) / "jax"))
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", _WORTH_KEEPING_SECONDS)
     elif backend == "torch":
         _configure_torch(gpus, spec.memory_limit_bytes)
     return []

@@ -47,6 +47,24 @@ def test_memory_grows_up_to_the_limit(job: JobSpec, fraction: str | None, monkey
     assert told(job, monkeypatch) == dict(zip((*VARIABLES, NEWER), ("true", "false", fraction, None), strict=True))
 
 
+@pytest.mark.parametrize(
+    ("said", "inductor"),
+    [
+        ({}, "/run/launcher/compiled/inductor"),
+        ({"GPUSCHED_SHARE_COMPILED": "0"}, None),
+        ({"TORCHINDUCTOR_CACHE_DIR": "/mine"}, "/mine"),
+    ],
+)
+def test_what_torch_compiles_is_shared_by_the_runs_trials(
+    said: dict[str, str], inductor: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the run directory, unless the user has said where, or that it is not to be."""
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "environ", dict(said))
+        framework.prepare(spec())
+        assert os.environ.get("TORCHINDUCTOR_CACHE_DIR") == inductor
+
+
 def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     """An environment that says otherwise is meant."""
     growth = {"TF_FORCE_GPU_ALLOW_GROWTH": "false", "XLA_PYTHON_CLIENT_PREALLOCATE": "true"}
