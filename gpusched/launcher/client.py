@@ -135,7 +135,10 @@ class LauncherClient:
     def _write(self, request: Request) -> None:
         if self.gone or self._reader.at_eof() or self._writer.is_closing():
             raise LauncherGone("the launcher has ended")
-        self._writer.write(encode(request))
+        try:
+            self._writer.write(encode(request))
+        except RuntimeError as error:  # This end has said its last word, see close().
+            raise LauncherGone("the launcher is told to end") from error
 
     async def loaded(self) -> Loaded:
         """Waits for the user's code to be loaded. Raises UsageError with what is wrong with it."""

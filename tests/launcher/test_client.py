@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from gpusched.launcher.client import LauncherClient
-from gpusched.launcher.protocol import Started, encode
+from gpusched.launcher.client import LauncherClient, LauncherGone
+from gpusched.launcher.protocol import Acknowledge, Started, encode
 
 
 async def client_of(sock: socket.socket) -> LauncherClient:
@@ -53,5 +53,18 @@ async def test_a_line_that_is_no_message(said: bytes) -> None:
     await asyncio.get_running_loop().sock_sendall(theirs, said)
     await asyncio.wait_for(over.wait(), 10)
     assert client.gone
+    theirs.close()
+    await client.leave()
+
+
+async def test_nothing_is_said_to_a_launcher_that_is_told_to_end() -> None:
+    """Whether it is there is asked in a task of its own, which may come to it behind the last word."""
+    ours, theirs = socket.socketpair()
+    client = await client_of(ours)
+    client._writer.write_eof()
+    with pytest.raises(LauncherGone):
+        client._write(Acknowledge(trial=0, attempt=1))
+    with pytest.raises(LauncherGone):
+        await client.send(Acknowledge(trial=0, attempt=1))
     theirs.close()
     await client.leave()
