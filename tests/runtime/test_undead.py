@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -99,6 +100,29 @@ def train(hp, trial):
     assert scheduler.wait(60) == 0
     assert [end["end"] for end in lab.events("job_ended")] == ["completed", "completed"]
     assert f"process {pid} cannot be ended" in lab.said
+
+
+def test_a_copy_that_is_frozen_does_not_hold_a_script_up(lab: Any, until: Callable[..., Any], freezer: Freezer) -> None:
+    """The script goes on behind its search(), though what its launcher was forked of cannot be ended."""
+    lab.write("""
+import gpusched as gs, os, time
+def train(hp, trial):
+    hp.Float("x", 0, 1)
+    open("begun", "w").close()
+    while not os.path.exists("frozen"):
+        time.sleep(0.01)
+    trial.report(val_loss=1.0)
+gs.RandomSearch(train=train, objective="val_loss", max_epochs=1, max_trials=1, cpu_slots=1).search()
+print("behind it")
+os._exit(0)
+""")
+    script = lab.start(command=[sys.executable, str(lab.script)])
+    until("a trial", (lab.folder / "begun").exists)
+    (copy,) = map(int, Path(f"/proc/{script.pid}/task/{script.pid}/children").read_text().split())
+    freezer.freeze(copy)
+    (lab.folder / "frozen").touch()
+    assert script.wait(60) == 0
+    assert "behind it" in lab.said
 
 
 BOMB = """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import select
 import signal
 import socket
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from gpusched.launcher.children import own_streams
 from gpusched.launcher.protocol import Load
 from gpusched.launcher.source import GoOn, UserCode
 from gpusched.launcher.standby import wakes
-from gpusched.system.kernel import die_with
+from gpusched.system.kernel import END_SECONDS, bury, die_with, ended_within
 from gpusched.system.marks import bear
 from gpusched.trial.quiet import flush, show
 
@@ -40,6 +41,8 @@ _SIGNALS = (
 #: Serves the scheduler at a socket with the user's code: `loading.launch`.
 Launch: TypeAlias = "Callable[[socket.socket, UserCode, Load | None], int]"
 
+#: How long a copy may take to fork.
+_ANSWER_SECONDS = 30.0
 #: Bytes; a script's argv and an environment may be long.
 _LONGEST_ORDER = 1 << 18
 
@@ -103,9 +106,14 @@ class Copy:
 
         Raises OSError where no process can be started.
         """
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGCONT)  # Somebody may have stopped it.
         order = msgspec.json.encode(_Order(mark=mark, source=source, environ=dict(os.environ) if self.fresh else None))
         pickled = [] if source.pickled_fd is None else [source.pickled_fd]
         socket.send_fds(self.orders, [order], [line.fileno(), *pickled])
+        # A fork answers at once; what has to import a framework first takes its time.
+        if not self.fresh and not select.select([self.orders], [], [], _ANSWER_SECONDS)[0]:
+            raise OSError(errno.ETIMEDOUT, "the process that is to start it is frozen or stuck")
         said, fds, _, _ = socket.recv_fds(self.orders, 64, 1)
         if not fds:
             number = int(said) if said else errno.ESRCH  # It says why it could not fork, or is dead.
@@ -117,8 +125,8 @@ class Copy:
         if self.maker == os.getpid():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(self.pid, 0)
+            if ended_within(self.pid, END_SECONDS):  # Otherwise it is frozen, and ends as soon as it can.
+                bury(self.pid)
         self.orders.close()
 
 
