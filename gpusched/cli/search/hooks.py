@@ -25,7 +25,7 @@ from typing import Any
 
 from gpusched.runtime.view import View
 from gpusched.storage.rundir import RunDir
-from gpusched.system.kernel import die_with
+from gpusched.system.kernel import END_SECONDS, die_with
 from gpusched.trials import Trial
 from gpusched.tuners.calling import Calling
 
@@ -33,6 +33,8 @@ from gpusched.tuners.calling import Calling
 _DONE = "\x1e"
 #: Of a search that was interrupted: what is still to be called gets so long.
 _GRACE_SECONDS = 10.0
+#: … and its process so long for what the script does at its exit.
+_EXIT_SECONDS = 10.0
 
 
 class Following(Calling):
@@ -111,7 +113,12 @@ class Remote:
         self._thread.join(seconds)
         if self._thread.is_alive():
             process.kill()
-        process.wait()
+        try:
+            process.wait(_EXIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(END_SECONDS)
 
     def _work(self) -> None:
         process = self._process
