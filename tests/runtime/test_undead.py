@@ -75,33 +75,6 @@ def test_a_third_signal_ends_it_beside_a_trial_that_cannot_be_killed(
     assert lab.finish(*FEW)[0] == 0
 
 
-def test_what_a_trial_leaves_and_cannot_be_killed_holds_nobody_up(
-    lab: Any, until: Callable[..., Any], freezer: Freezer
-) -> None:
-    """The search goes on to its end, which names it."""
-    lab.write("""
-import os, subprocess, time
-def train(hp, trial):
-    hp.Float("x", 0, 1)
-    if trial.id == 0:
-        child = subprocess.Popen(["sleep", "1000"], start_new_session=True)
-        open(f"child {child.pid}", "w").close()
-        while not os.path.exists("frozen"):
-            time.sleep(0.01)
-    trial.report(val_loss=1.0)
-""")
-    scheduler = lab.start(*FEW[:-4], "--max-epochs", "1", "--cpu-slots", "1")
-    (file,) = until("the child", lambda: list(lab.folder.glob("child *")))
-    pid = int(file.name.split()[1])
-    # In a process that is just being started another program may run still.
-    until("its program", lambda: b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes())
-    freezer.freeze(pid)
-    (lab.folder / "frozen").touch()
-    assert scheduler.wait(60) == 0
-    assert [end["end"] for end in lab.events("job_ended")] == ["completed", "completed"]
-    assert f"process {pid} cannot be ended" in lab.said
-
-
 def test_a_copy_that_is_frozen_does_not_hold_a_script_up(lab: Any, until: Callable[..., Any], freezer: Freezer) -> None:
     """The script goes on behind its search(), though what its launcher was forked of cannot be ended."""
     lab.write("""
