@@ -1,8 +1,10 @@
 """Hyperparameters that take a number from a range: Int and Float.
 
 The formulas are those of Keras Tuner 1.4 (its documentation of `Int` and `Float`), so that a seed draws the same
-value. Two things differ: a range whose steps end on max_value contains max_value whatever rounding says (Keras Tuner
-drops the 1.0 of `Float(0, 1, step=0.2)`, against its documentation), and no value leaves its range by rounding.
+value. Three things differ: a value on a linear step has no more decimals than min_value and step (the third value of
+`Float(0.1, 0.9, step=0.1)` is 0.3, Keras Tuner's is 0.30000000000000004), a range whose steps end on max_value
+contains max_value whatever rounding says (Keras Tuner drops the 1.0 of `Float(0, 1, step=0.2)`, against its
+documentation), and no value leaves its range by rounding.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Generic, TypeVar, overload
 
 from gpusched.errors import UsageError
@@ -18,8 +22,17 @@ from gpusched.hyperparameters.parameter import HyperParameter, index_to_prob, pr
 
 SAMPLINGS = ("linear", "log", "reverse_log")
 
+#: What somebody has typed has no more digits behind the point; 1/3 has.
+_MOST_DECIMALS = 12
 #: How far from a step, in steps, a value still counts as on it.
 ROUNDING = 1e-8
+
+
+@lru_cache(maxsize=1024)
+def _decimals(low: float, step: float) -> int | None:
+    """How many digits the values of that range have behind the point: 0.1 + 2 · 0.1 is 0.3. None: too many."""
+    digits = max(-int(Decimal(repr(each)).as_tuple().exponent) for each in (float(low), float(step)))
+    return max(digits, 0) if digits <= _MOST_DECIMALS else None
 
 
 def _whole_steps(steps: float) -> int:
@@ -133,6 +146,8 @@ class Numeric(HyperParameter):
         match self.sampling:
             case "linear":
                 value = self.min_value + index * self.step
+                if (digits := _decimals(self.min_value, self.step)) is not None:
+                    value = round(value, digits)
             case "log":
                 value = self.min_value * math.pow(self.step, index)
             case _:

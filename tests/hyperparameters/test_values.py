@@ -207,3 +207,16 @@ def test_the_base_class_can_be_subclassed():
     for ask in (lambda: hp.values, hp.random_sample, lambda: hp.value_to_prob(0)):
         with pytest.raises(NotImplementedError):
             ask()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "step", "values"),
+    [
+        (0.1, 0.9, 0.1, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]),
+        (1e-3, 7e-3, 3e-3, [0.001, 0.004, 0.007]),
+        (0.0, 1.0, 1 / 3, [0.0, 1 / 3, 2 / 3, 1.0]),
+    ],
+)
+def test_values_on_steps_have_the_decimals_of_the_range(low, high, step, values):
+    """0.3 is 0.3 in every table and file; what has no end in decimals is left as it is computed."""
+    assert list(Float("x", low, high, step=step).values) == values
