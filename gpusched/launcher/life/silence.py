@@ -30,7 +30,7 @@ class Silence:
     _before: tuple[int, int] | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.looked_at, self._before = self.active_at, _stamp(self.metrics)
+        self.looked_at, self._before = self.active_at, stamp(self.metrics)
 
     def lasts(self, now: float, patience: float) -> bool:
         """Whether it has done nothing for `patience` seconds."""
@@ -46,10 +46,11 @@ class Silence:
     @property
     def is_over(self) -> bool:
         """An epoch has been reported since it began."""
-        return _stamp(self.metrics) != self._before
+        return stamp(self.metrics) != self._before
 
 
-def _stamp(file: Path) -> tuple[int, int] | None:
+def stamp(file: Path) -> tuple[int, int] | None:
+    """What changes with every line that is written there; None where it is absent."""
     try:
         stat = file.stat()
     except OSError:

@@ -12,6 +12,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpusched.launcher.life.silence import stamp
+
 #: How long a process may be stopped or stuck in the kernel.
 SILENT_SECONDS = 120.0
 
@@ -37,12 +39,12 @@ class Signs:
 
     def look(self, key: Hashable, pid: int | None, metrics: Path, now: float) -> str | None:
         """None, or why the attempt `key` counts as hanging; to be asked again and again, `now` in seconds watched."""
-        stamp = _stamp(metrics)
+        newest = stamp(metrics)
         seen = self._seen.get(key)
         if seen is None:
-            seen = self._seen[key] = _Seen(progress_at=now, first=stamp, stamp=stamp, moved_at=now)
-        if stamp != seen.stamp:
-            seen.progress_at, seen.stamp = now, stamp
+            seen = self._seen[key] = _Seen(progress_at=now, first=newest, stamp=newest, moved_at=now)
+        if newest != seen.stamp:
+            seen.progress_at, seen.stamp = now, newest
         if self._timeout is not None and now - seen.progress_at >= self._timeout:
             return f"no epoch for {self._timeout:g} s (--trial-timeout)"
         state, ticks = self._process(pid)
@@ -70,11 +72,3 @@ class Signs:
             return fields[0].decode(), int(fields[11]) + int(fields[12])
         except (OSError, ValueError, IndexError):
             return "?", -1
-
-
-def _stamp(file: Path) -> tuple[int, int] | None:
-    try:
-        stat = file.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size
