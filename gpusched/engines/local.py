@@ -29,8 +29,8 @@ from gpusched.storage.claim import TrialProcess
 from gpusched.storage.identity import pidfd, works_in
 from gpusched.storage.records import Identity, JobSpec
 from gpusched.storage.rundir import RunDir, read_record
-from gpusched.system.kernel import END_SECONDS
-from gpusched.system.marks import sweep
+from gpusched.system.process.kernel import END_SECONDS
+from gpusched.system.process.marks import sweep
 from gpusched.system.tasks import OnError, supervised, unexpected
 
 #: Starts a launcher in place of one that died.

@@ -38,8 +38,8 @@ from gpusched.storage.reading import NOT_DECODED
 from gpusched.storage.records import Identity
 from gpusched.storage.rundir import RunDir, keep_traceback
 from gpusched.system.attention import TICK_SECONDS, Attention
-from gpusched.system.kernel import END_SECONDS, SHORT_SECONDS
-from gpusched.system.marks import new_mark, sweep
+from gpusched.system.process.kernel import END_SECONDS, SHORT_SECONDS, stopped_below
+from gpusched.system.process.marks import new_mark, sweep
 from gpusched.system.sockets import connect
 from gpusched.system.tasks import OnError, supervised, unexpected
 
@@ -186,7 +186,7 @@ class LauncherClient:
         return True
 
     async def _answer(self) -> Reply:
-        answer = await self._answers.get()
+        answer = await self._first_answer()
         if answer is None:
             raise LauncherGone("the launcher ended while it loaded the script; see what it printed")
         if isinstance(answer, Refused):
@@ -196,6 +196,25 @@ class LauncherClient:
             kept = keep_traceback(answer.details) if answer.details else None
             raise UsageError(answer.message + (f"; the traceback is in {kept}" if kept is not None else ""))
         return answer
+
+    async def _first_answer(self) -> Reply | None:
+        """Waits for as long as the user's code takes, but for no process that somebody has stopped."""
+        getting = asyncio.ensure_future(self._answers.get())
+        attention, stopped_at = Attention(), None
+        try:
+            while not (await asyncio.wait({getting}, timeout=TICK_SECONDS))[0]:
+                now = attention.look(time.monotonic())
+                stopped = stopped_below(self.guardian.pid) if self.guardian is not None else None
+                stopped_at = None if stopped is None else now if stopped_at is None else stopped_at
+                if stopped_at is not None and now - stopped_at >= SILENT_SECONDS:
+                    self.kill()
+                    raise LauncherGone(
+                        f"the process that loads the script (pid {stopped}) was stopped by a signal, and ended for it; "
+                        "run the same command again"
+                    )
+            return getting.result()
+        finally:
+            getting.cancel()
 
     async def _listen(self) -> None:
         while (reply := await self._receive()) is not None:

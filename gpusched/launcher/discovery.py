@@ -16,8 +16,8 @@ from gpusched.errors import GpuschedError, fatal_classes, words_of
 from gpusched.launcher import pins
 from gpusched.launcher.protocol import Found, Load, Refused, Reply, decode_request, encode
 from gpusched.launcher.source import Ahead, GoOn, UserCode, blame, details, load_task, take
-from gpusched.system.kernel import adopt_orphans, die_with
-from gpusched.system.owner import Owner
+from gpusched.system.process.kernel import adopt_orphans, die_with
+from gpusched.system.process.owner import Owner
 from gpusched.trial.quiet import flush, quiet_unless_it_fails, show
 
 if TYPE_CHECKING:

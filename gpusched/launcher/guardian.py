@@ -16,7 +16,14 @@ from collections.abc import Callable
 import msgspec
 
 from gpusched.launcher.source import GoOn
-from gpusched.system.kernel import END_SECONDS, SHORT_SECONDS, adopt_orphans, die_with, end_children, own_children
+from gpusched.system.process.kernel import (
+    END_SECONDS,
+    SHORT_SECONDS,
+    adopt_orphans,
+    die_with,
+    end_children,
+    own_children,
+)
 from gpusched.trial.quiet import flush, show
 
 

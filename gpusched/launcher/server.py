@@ -51,7 +51,7 @@ from gpusched.storage.identity import own_identity
 from gpusched.storage.records import JobSpec
 from gpusched.storage.rundir import RunDir, as_json, write_whole
 from gpusched.system.attention import TICK_SECONDS, Attention
-from gpusched.system.kernel import END_SECONDS, end_children, ended_within, own_children
+from gpusched.system.process.kernel import END_SECONDS, end_children, ended_within, own_children
 from gpusched.system.sockets import listen
 
 if TYPE_CHECKING:

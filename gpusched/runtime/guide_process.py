@@ -15,7 +15,7 @@ from gpusched.core.events import Advised, Heard
 from gpusched.errors import GpuschedError
 from gpusched.launcher.protocol import Load, decode_request, encode
 from gpusched.launcher.source import blame, load_task
-from gpusched.system.kernel import END_SECONDS, die_with
+from gpusched.system.process.kernel import END_SECONDS, die_with
 
 _Asked = Consult | Report
 

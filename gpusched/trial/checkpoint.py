@@ -22,7 +22,7 @@ from gpusched.storage import checksum, claim
 from gpusched.storage.files import make_folder, plain
 from gpusched.storage.reading import Unreadable, decode, read_content
 from gpusched.storage.rundir import as_json, write_whole
-from gpusched.system.owner import Owner
+from gpusched.system.process.owner import Owner
 
 #: Names of what is put here, finished and unfinished.
 _OURS = re.compile(r"(\.new-)?(\d+-\d{4,}b?\..+|state\.json)|\.state\.json\.\d+")

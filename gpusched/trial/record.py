@@ -27,7 +27,7 @@ from gpusched.storage import metrics as file
 from gpusched.storage.metrics import read_metrics
 from gpusched.storage.records import JobSpec
 from gpusched.storage.rundir import RunDir
-from gpusched.system.owner import Owner
+from gpusched.system.process.owner import Owner
 
 #: The name of an objective that was not given, see Objective.parse.
 DEFAULT = "default_objective"

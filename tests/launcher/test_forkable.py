@@ -54,7 +54,7 @@ def test_threads_of_blas_that_were_limited_away_are_no_hindrance() -> None:
     assert (
         judged("""
 from sklearn.cluster import KMeans
-from gpusched.system import threads
+from gpusched.system.process import threads
 read, write = os.pipe()
 if pid := os.fork():
     os.waitpid(pid, 0)

@@ -25,7 +25,7 @@ from typing import Any
 
 from gpusched.runtime.view import View
 from gpusched.storage.rundir import RunDir
-from gpusched.system.kernel import END_SECONDS, die_with
+from gpusched.system.process.kernel import END_SECONDS, die_with
 from gpusched.trials import Trial
 from gpusched.tuners.calling import Calling
 

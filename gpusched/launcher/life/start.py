@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpusched.launcher.protocol import Load
-from gpusched.system.kernel import END_SECONDS
-from gpusched.system.marks import marking
+from gpusched.system.process.kernel import END_SECONDS
+from gpusched.system.process.marks import marking
 
 if TYPE_CHECKING:
     from gpusched.launcher.standby.copies import Copy

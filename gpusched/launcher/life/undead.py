@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from gpusched.system.kernel import bury, state_of
+from gpusched.system.process.kernel import bury, state_of
 
 #: A process whose memory is large takes its time to end.
 PATIENCE_SECONDS = 5.0

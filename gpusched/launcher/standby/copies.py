@@ -22,8 +22,8 @@ from gpusched.launcher.children import own_streams
 from gpusched.launcher.protocol import Load
 from gpusched.launcher.source import GoOn, UserCode
 from gpusched.launcher.standby import wakes
-from gpusched.system.kernel import END_SECONDS, bury, die_with, ended_within
-from gpusched.system.marks import bear
+from gpusched.system.process.kernel import END_SECONDS, bury, die_with, ended_within
+from gpusched.system.process.marks import bear
 from gpusched.trial.quiet import flush, show
 
 #: Signals whose handlers a caller may have set, for itself alone.

@@ -10,7 +10,7 @@ import sys
 import threading
 from typing import Any
 
-from gpusched.system import threads
+from gpusched.system.process import threads
 
 #: Modules whose threads do nothing that a fork would wait for: they show, serve and record.
 _HARMLESS = (

@@ -19,9 +19,11 @@ from pathlib import Path
 from socket import socket
 from typing import Any, NoReturn
 
-from gpusched.system.claims import claim
+from gpusched.system.process.claims import claim
 
 Part = Callable[[], Any]
+#: How long a process that has answered, or was killed, may take to end.
+_END_SECONDS = 10.0
 
 
 class Slots:
@@ -126,7 +128,9 @@ class _Fork:
         except EOFError:
             done, value = False, None
         self.answer.close()
-        self._process.join()
+        self._process.join(_END_SECONDS)  # It may keep a thread that does not end.
+        self._process.kill()
+        self._process.join(_END_SECONDS)
         if value is None and not done:
             raise _Ended(self._process.exitcode or 1)
         if not done:
@@ -135,7 +139,7 @@ class _Fork:
 
     def end(self) -> None:
         self._process.kill()
-        self._process.join()
+        self._process.join(_END_SECONDS)
         self.answer.close()
 
 

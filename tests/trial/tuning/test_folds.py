@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gpusched.system.claims import claim
+from gpusched.system.process.claims import claim
 from gpusched.trial.tuning.folds import Slots, at_once
 
 

@@ -146,14 +146,29 @@ def ended_within(pid: int, seconds: float) -> bool:
     return True
 
 
+def stopped_below(pid: int) -> int | None:
+    """That process, or a child of it, which a signal has stopped; None where none is."""
+    children = [child for child, parent in _parents() if parent == pid]
+    return next((each for each in (pid, *children) if _state(each) == "T"), None)
+
+
+def _state(pid: int) -> str:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return ""
+    return stat[stat.rfind(b")") + 2 :][:1].decode(errors="replace")
+
+
 def state_of(pid: int) -> str:
     """Why a process that was killed may not have ended, for people."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
         owner = os.stat(f"/proc/{pid}").st_uid
     except OSError:
         return "it is just ending"
     if os.geteuid() not in (0, owner):
         return f"it is user {owner}'s"
-    state = stat[stat.rfind(b")") + 2 :][:1].decode(errors="replace")
-    return {"D": "it is stuck in the kernel or frozen", "Z": "it has ended"}.get(state, f"its state is {state}")
+    state = _state(pid)
+    return {"": "it is just ending", "D": "it is stuck in the kernel or frozen", "Z": "it has ended"}.get(
+        state, f"its state is {state}"
+    )

@@ -8,7 +8,7 @@ import sys
 HEAD = """
 import atexit, os, threading, time, weakref
 from tempfile import TemporaryDirectory
-from gpusched.system import exits
+from gpusched.system.process import exits
 
 def late(names):
     print("late:", names, flush=True)

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from gpusched.system.kernel import END_SECONDS
+from gpusched.system.process.kernel import END_SECONDS
 
 #: The variable that holds it.
 MARK = "GPUSCHED_MARK"

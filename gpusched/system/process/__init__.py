@@ -1,0 +1,1 @@
+"""What a process does about itself and about those it has started."""
