@@ -18,9 +18,7 @@ from gpusched.core.events import AnyEvent, JobEnded
 from gpusched.core.faults import InARow, Ledger, Verdict, as_it_was, too_large
 from gpusched.core.outcome import End, Failure
 from gpusched.core.places import Places
-from gpusched.core.policy import RULES as RULES
-from gpusched.core.policy import Phase as Phase
-from gpusched.core.policy import Policy as Policy
+from gpusched.core.policy import Phase, Policy
 from gpusched.core.slots import SlotTable
 from gpusched.core.trial import FINAL, LOST, Trial, TrialState
 from gpusched.oracles import Done, Job, Oracle, Wait
@@ -36,6 +34,7 @@ class Search:
         self.places = Places()
         self.trials: dict[int, Trial] = {}
         self._clock = Clock()
+        self.paused_at = 0.0  #: when it was paused last, in seconds of running time
         self.max_time: float | None = None  #: seconds of running time that this session may come to
         self.sessions = 0
         self.finished_jobs = 0
@@ -119,6 +118,7 @@ class Search:
                 commands += self._stop(Finish(reason=event.message, code=1), now=False)
             case events.PauseAsked():
                 if self.phase in (Phase.RUNNING, Phase.PAUSED):
+                    self.paused_at = self.at if self.phase is Phase.RUNNING else self.paused_at
                     self.phase = Phase.PAUSED
                     commands += self._interrupt_all(now=event.now)
             case events.ResumeAsked():

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from gpusched.core.commands import Finish, Launch
 from gpusched.core.events import JobEnded, SessionOpened, SlotInfo
 from gpusched.core.outcome import End
-from gpusched.core.search import Policy, Search
+from gpusched.core.policy import Policy
+from gpusched.core.search import Search
 from gpusched.errors import UsageError
 from gpusched.oracles import Oracle
 

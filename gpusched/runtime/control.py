@@ -22,7 +22,7 @@ from gpusched.core.events import (
     TrialRetryAsked,
     TrialStopAsked,
 )
-from gpusched.core.search import Phase
+from gpusched.core.policy import Phase
 from gpusched.core.trial import FINAL, LOST, TrialState
 from gpusched.errors import GpuschedError, UsageError
 from gpusched.oracles import CUSTOM

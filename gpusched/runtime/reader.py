@@ -15,7 +15,8 @@ import msgspec
 
 from gpusched.core.commands import AnyCommand, Command, Launch
 from gpusched.core.events import AnyEvent, Event, JobEnded, SessionOpened
-from gpusched.core.search import Policy, Search
+from gpusched.core.policy import Policy
+from gpusched.core.search import Search
 from gpusched.core.trial import TrialState
 from gpusched.errors import GpuschedError, UsageError
 from gpusched.hyperparameters import HyperParameters, serialize

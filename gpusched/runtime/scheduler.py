@@ -29,7 +29,7 @@ from gpusched.core.events import (
     TimeExpired,
 )
 from gpusched.core.outcome import End, Failure
-from gpusched.core.search import RULES, Phase
+from gpusched.core.policy import RULES, Phase
 from gpusched.devices import Slot
 from gpusched.engines.base import Engine
 from gpusched.errors import GpuschedError

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpusched.core.events import SessionClosed, SessionOpened
-from gpusched.core.search import Phase, Search
+from gpusched.core.policy import Phase
+from gpusched.core.search import Search
 from gpusched.core.trial import FINAL, LOST, Trial, TrialState
 from gpusched.oracles.base import Oracle, RungState
 from gpusched.runtime.forecast.outlook import Outlook
@@ -85,6 +86,7 @@ class Facts:
     rows: list[Row]
     rungs: list[RungState]
     failures: list[FailedTrial] = field(default_factory=list)
+    paused_seconds: float | None = None  #: for so long it has been paused now
 
     @property
     def running(self) -> list[Row]:
@@ -170,6 +172,7 @@ class Observer:
             epochs_done=epochs_done,
             epochs_all=None if left is None else epochs_done + left,
             seconds=now,
+            paused_seconds=max(0.0, now - search.paused_at) if search.phase is Phase.PAUSED else None,
             seconds_left=self._seconds_left(rows, left, epochs_done, now, wall),
             best=best,
             rows=rows,

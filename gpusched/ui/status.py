@@ -10,7 +10,7 @@ import msgspec
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from gpusched.core.search import Phase
+from gpusched.core.policy import Phase
 from gpusched.storage.lock import away, name_of
 from gpusched.ui import answers, words
 from gpusched.ui.draw import best, progress, rung_lines, slots

@@ -12,7 +12,8 @@ from gpusched import HyperParameters, Objective
 from gpusched.core.commands import AnyCommand, Finish, Interrupt, Launch
 from gpusched.core.events import DeviceFailed, JobEnded, SessionOpened, SlotInfo, SlotsChanged, TrialHung
 from gpusched.core.outcome import End, Failure, Usage
-from gpusched.core.search import RULES, Policy, Search
+from gpusched.core.policy import RULES, Policy
+from gpusched.core.search import Search
 from gpusched.core.trial import TrialState
 from gpusched.oracles import Hyperband, RandomSearch
 

@@ -25,7 +25,8 @@ from gpusched.core.events import (
     TrialStopAsked,
 )
 from gpusched.core.outcome import End, Failure
-from gpusched.core.search import Phase, Policy, Search
+from gpusched.core.policy import Phase, Policy
+from gpusched.core.search import Search
 from gpusched.core.trial import TrialState
 from gpusched.oracles import Hyperband, RandomSearch
 

@@ -10,7 +10,8 @@ from gpusched import HyperParameters, Objective
 from gpusched.core.commands import Finish, Launch
 from gpusched.core.events import JobEnded, SessionOpened, SlotInfo
 from gpusched.core.outcome import End, Failure
-from gpusched.core.search import Policy, Search
+from gpusched.core.policy import Policy
+from gpusched.core.search import Search
 from gpusched.errors import FatalTypeError, SearchFailed, fatal_classes, raised_again
 from gpusched.oracles import RandomSearch
 from gpusched.runtime.verdict import judge

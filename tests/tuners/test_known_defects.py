@@ -17,7 +17,8 @@ from gpusched import HyperParameters, Objective
 from gpusched.core.commands import Finish, Launch
 from gpusched.core.events import JobEnded, SessionOpened, SlotInfo
 from gpusched.core.outcome import End
-from gpusched.core.search import Policy, Search
+from gpusched.core.policy import Policy
+from gpusched.core.search import Search
 from gpusched.oracles import ORACLES, BayesianOptimization, Done, Hyperband, Job, Oracle, RandomSearch
 
 LOSS = Objective("loss", "min")

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from gpusched.core.events import PauseAsked, StopAsked
 from gpusched.ui import words
-from gpusched.ui.draw import Load, panel
+from gpusched.ui.draw import Load, panel, title
 from gpusched.ui.facts import Observer
 from gpusched.ui.watch.plain import Teller, summary
 
@@ -90,6 +90,17 @@ def test_every_event_is_one_line(make_run: Callable[..., Any]) -> None:
         "[0:00:04] search ended: complete",
     ]
     assert summary(made.run.search).startswith("3 trials, 1 failed, 4 epochs in 4 s; best: trial ")
+
+
+def test_how_long_it_has_been_paused(make_run: Callable[..., Any]) -> None:
+    """The title says for how long it has been paused now, not how long it has run."""
+    made = make_run()
+    opened = made.run.opened
+    made.run.search.handle(PauseAsked(at=opened.at + 50))
+    made.run.search.handle(PauseAsked(at=opened.at + 60, now=True))
+    facts = Observer(made.run).look(wall=opened.wall + 97)
+    assert "paused for 47 s" in title(facts).plain
+    assert facts.seconds == opened.at + 97
 
 
 def test_stops_and_pauses_are_told(make_run: Callable[..., Any]) -> None:

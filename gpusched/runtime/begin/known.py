@@ -16,7 +16,7 @@ from typing import Any
 from gpusched.core.commands import AnyCommand, Finish, Launch
 from gpusched.core.events import AnyEvent, JobEnded, SessionClosed, SessionOpened, SlotInfo
 from gpusched.core.outcome import End
-from gpusched.core.search import RULES
+from gpusched.core.policy import RULES
 from gpusched.errors import UsageError
 from gpusched.hyperparameters import HyperParameters, serialize
 from gpusched.objective import Objective

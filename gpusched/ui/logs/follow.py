@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gpusched.core.search import Phase
+from gpusched.core.policy import Phase
 from gpusched.core.trial import FINAL, TrialState
 from gpusched.printable import escaped
 from gpusched.storage import logtimes

@@ -13,7 +13,7 @@ from textual.binding import BindingType
 from textual.coordinate import Coordinate
 from textual.widgets import DataTable, Footer, RichLog, Static, TabbedContent, TabPane
 
-from gpusched.core.search import Phase
+from gpusched.core.policy import Phase
 from gpusched.core.trial import TrialState
 from gpusched.errors import GpuschedError
 from gpusched.storage.lock import holder

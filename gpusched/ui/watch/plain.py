@@ -23,7 +23,8 @@ from gpusched.core.events import (
     TrialStopAsked,
 )
 from gpusched.core.outcome import End
-from gpusched.core.search import Phase, Search
+from gpusched.core.policy import Phase
+from gpusched.core.search import Search
 from gpusched.core.trial import TrialState
 from gpusched.storage.rundir import RunDir
 from gpusched.ui import words

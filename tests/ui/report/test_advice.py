@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gpusched.core.search import Phase
+from gpusched.core.policy import Phase
 from gpusched.hyperparameters import HyperParameters
 from gpusched.ui.facts import Best, Facts
 from gpusched.ui.report.advice import advice
