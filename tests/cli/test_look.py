@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -111,6 +114,21 @@ def test_devices_are_told(gpusched: Callable[..., Any]) -> None:
     """Machine-readable: CPUs, GPUs, slots, notes."""
     facts = json.loads(gpusched("devices", "--json").out)
     assert {"cpu", "gpus", "slots", "notes"} <= facts.keys()
+
+
+def test_a_trial_is_no_stranger(fake_nvml: Any) -> None:
+    """A GPU on which a search of one's own computes is in use by it, and by nobody else."""
+    code = "import os, signal; os.environ.clear(); signal.pause()"
+    with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "GPUSCHED_MARK": "1234"}) as trial:
+        fake_nvml.add(compute=[{"pid": trial.pid, "used": 5 << 30}])
+        fake_nvml.add(compute=[{"pid": 4_000_000_001, "used": 5 << 30}])
+        code = "import sys; from gpusched.cli.main import main; main(['devices'])"
+        told = fake_nvml.python(code)
+        trial.kill()
+    first, _, second = told.partition("gpu 1")
+    assert "a search of yours computes on it" in first
+    assert "others compute" not in first
+    assert "others compute on it" in second
 
 
 def test_a_gpu_that_is_not_used_is_told_with_its_reason(fake_nvml: Any) -> None:

@@ -53,8 +53,10 @@ def command(as_json: bool) -> int:
 
 def _print_gpus(gpus: tuple[Gpu, ...]) -> None:
     """A line each that fits a narrow terminal; its UUID, its processes and what is wrong with it below."""
+    from gpusched.system.process.marks import of_a_search
     from gpusched.ui import words
 
+    own = {process.pid for gpu in gpus for process in gpu.processes if of_a_search(process.pid)}
     rows = [
         (
             f"gpu {gpu.label}",
@@ -75,8 +77,10 @@ def _print_gpus(gpus: tuple[Gpu, ...]) -> None:
             say(f"    {gpu.uuid}")
         if gpu.refused:
             say(f"    not used: {words.clean(gpu.refused)}")
-        elif gpu.foreign():
+        elif gpu.foreign(own):
             say("    others compute on it: a search waits for it, unless --busy skip or share says otherwise")
+        elif gpu.foreign():
+            say("    a search of yours computes on it")
         for process in gpu.processes:
             size = f", {words.size(process.used_bytes)}" if process.used_bytes else ""
-            say(f"    {words.clean(str(process))}{size}, {process.kind}")
+            say(f"    {words.clean(str(process))}{size}, {'a search of yours' if process.pid in own else process.kind}")

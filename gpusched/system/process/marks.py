@@ -43,6 +43,16 @@ def marked(marks: Iterable[str], session: int | None = None) -> list[int]:
     return [pid for pid in _pids() if _has(pid, wanted) and (session is None or _session(pid) == session)]
 
 
+def of_a_search(pid: int) -> bool:
+    """Whether a search of this user has started that process, whichever it is."""
+    prefix = f"{MARK}=".encode()
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return False
+    return any(each.startswith(prefix) for each in (*environment.split(b"\0"), *_memory_files(pid)))
+
+
 def sweep(marks: Iterable[str], session: int | None = None, seconds: float = END_SECONDS) -> list[int]:
     """Kills them until there are none; returns those that have not ended after so many seconds."""
     marks = list(marks)
@@ -83,13 +93,17 @@ def _has(pid: int, wanted: set[bytes]) -> bool:
 
 
 def _bears(pid: int, wanted: set[bytes]) -> bool:
+    return not wanted.isdisjoint(_memory_files(pid))
+
+
+def _memory_files(pid: int) -> Iterator[bytes]:
+    """The names of those that it holds open."""
     with contextlib.suppress(OSError):  # It has ended meanwhile.
         for entry in os.scandir(f"/proc/{pid}/fd"):
             with contextlib.suppress(OSError):
                 name = os.readlink(entry.path)
-                if name.startswith("/memfd:") and name[7:].removesuffix(" (deleted)").encode() in wanted:
-                    return True
-    return False
+                if name.startswith("/memfd:"):
+                    yield os.fsencode(name[7:].removesuffix(" (deleted)"))
 
 
 def _session(pid: int) -> int | None:
