@@ -83,7 +83,7 @@ def test_every_event_is_one_line(make_run: Callable[..., Any]) -> None:
     lines = [line for event in made.run.events for line in teller.lines(event, [], made.run.search)]
     score = [words.score(made.score(launch, 2)) for _, launch in made.run.launches]
     assert lines == [
-        "[0:00:00] search on 2 slots (cpu 0, cpu 1)",
+        "[0:00:00] random · maximise val_accuracy · 3 trials, 6 epochs · 2 slots (cpu 0, cpu 1)",
         f"[0:00:02] trial 0: val_accuracy {score[0]} after 2 epochs",
         "[0:00:02] trial 1: failed: ValueError: units is odd",
         f"[0:00:04] trial 2: val_accuracy {score[2]} after 2 epochs",

@@ -60,7 +60,7 @@ def test_a_search_that_is_run_in_a_window(tmp_path: Path, window: Callable[..., 
         assert sum(line.startswith("trials ") for line in screen) == 1
         assert max(map(len, screen)) <= width
     (tmp_path / "go").touch()
-    screen = tmux.until(lambda screen: any("17 trials, 75 epochs" in line for line in screen))
+    screen = tmux.until(lambda screen: any("17 trials, 75 epochs in" in line for line in screen))
     assert not any(line.startswith(("cpu ", "device ")) for line in screen)
     whole = tmux.history()
     assert sum(line.startswith("run directory:") for line in whole) == 1

@@ -26,6 +26,7 @@ from gpusched.core.outcome import End
 from gpusched.core.policy import Phase
 from gpusched.core.search import Search
 from gpusched.core.trial import TrialState
+from gpusched.oracles import KINDS, Oracle
 from gpusched.storage.rundir import RunDir
 from gpusched.ui import words
 from gpusched.ui.facts import Best, best_of, sign
@@ -74,7 +75,9 @@ class Teller:
 
     def ending(self, code: int) -> list[str]:
         """What a person can do after a session that ended with this code."""
-        return ["run the same command again to continue"] if code == 130 else []
+        if code == 130:
+            return ["run the same command again to continue"]
+        return ["`gpusched best` shows the best trials, `gpusched report` makes a page of it all"] if code == 0 else []
 
     def launched(self, at: float, launch: Launch, search: Search) -> list[str]:
         return [f"[{words.clock(at)}] {self._launched(launch, search)}"]
@@ -85,7 +88,8 @@ class Teller:
                 slots = words.plural(len(event.slots), "slot")
                 labels = ", ".join(slot.label for slot in event.slots[:8]) + (", …" if len(event.slots) > 8 else "")
                 again = f", session {search.sessions}" if search.sessions > 1 else ""
-                return f"search on {slots} ({labels}){again}"
+                what = f"{intent(search.oracle)} · " if search.sessions == 1 else "search on "
+                return f"{what}{slots} ({labels}){again}"
             case SessionClosed():
                 return f"search ended: {words.clean(event.reason)}"
             case SlotsChanged():
@@ -180,6 +184,19 @@ class PlainView:
     def _lines(self, lines: list[str]) -> None:
         for line in lines:
             self._output.line(line)
+
+
+def intent(oracle: Oracle) -> str:
+    """What a search is about to do: `hyperband · maximise val_accuracy · 17 trials, 75 epochs`."""
+    name = next((name for name, kind in KINDS.items() if type(oracle) is kind), type(oracle).__name__)
+    goals = " and ".join(
+        f"{'maximise' if each.direction == 'max' else 'minimise'} {words.clean(each.name)}"
+        for each in oracle.objectives
+    )
+    plan = oracle.plan()
+    much = words.plural(plan.trials, "trial") if plan.trials is not None else "trials until it is stopped"
+    epochs = f", {words.plural(plan.epochs, 'epoch')}" if plan.epochs is not None else ""
+    return f"{name} · {goals} · {much}{epochs}"
 
 
 def summary(search: Search) -> str:
