@@ -6,6 +6,7 @@ import heapq
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,6 +28,11 @@ from gpusched.storage.records import SearchRecord, TrialRecord
 from gpusched.storage.rundir import RunDir, as_json, write_whole
 
 GIB = 2**30
+
+# Below nohup every program starts with a lost terminal ignored; what is tested is to start as people start it. A
+# handler is not inherited, and lets this process live on.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 _DRIVER = Path(__file__).parent / "devices" / "nvml" / "nvml.c"
 
 
