@@ -29,6 +29,15 @@ from gpusched.storage.rundir import RunDir, as_json, write_whole
 
 GIB = 2**30
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In several processes a file's tests stay together, and so do all that start Ray: one cluster is enough."""
+    root = Path(__file__).parent
+    for item in items:
+        parts = item.path.relative_to(root).parts
+        item.add_marker(pytest.mark.xdist_group("engines" if parts[0] == "engines" else "/".join(parts)))
+
+
 # Below nohup every program starts with a lost terminal ignored; what is tested is to start as people start it. A
 # handler is not inherited, and lets this process live on.
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:

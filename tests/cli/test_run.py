@@ -105,8 +105,10 @@ def test_a_search_tells_one_line_an_event_where_there_is_no_terminal(shell: Shel
     lines = done.stdout.splitlines()
     assert sum(": epochs 1 to 3 on cpu" in line for line in lines) == 4
     assert sum("after 3 epochs" in line for line in lines) == 4
-    assert lines[-2].endswith("search ended: complete")
-    assert lines[-1].startswith("4 trials, 12 epochs in ")
+    assert any(" · 4 trials, 12 epochs · 2 slots (" in line for line in lines[:3])
+    assert lines[-3].endswith("search ended: complete")
+    assert lines[-2].startswith("4 trials, 12 epochs in ")
+    assert lines[-1] == "`gpusched best` shows the best trials, `gpusched report` makes a page of it all"
     assert not any(ord(character) < 32 for line in lines for character in line)
     again = shell("run", shell.script())
     assert again.returncode == 0

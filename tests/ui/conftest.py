@@ -43,6 +43,13 @@ class Tmux:
             time.sleep(0.05)
         return screen
 
+    def until_dead(self) -> None:
+        """Waits for the end of what runs in it, with remain-on-exit set. What tmux writes there then may be missing."""
+        deadline = time.monotonic() + 20
+        while self._call("display-message", "-p", "#{pane_dead}").strip() != "1":
+            assert time.monotonic() < deadline, "\n".join(self.screen())
+            time.sleep(0.05)
+
     def close(self) -> None:
         self._call("kill-server")
 
