@@ -300,9 +300,8 @@ def spawn(spec: JobSpec, source: Load) -> Child:
         raise OSError(errno.ENOTSUP, "its fork hangs, and what a notebook or prompt defined can only be forked")
     folder = trial_dir(spec)
     order = folder.path / "order.jsonl"
-    write_whole(
-        order, encode(source) + as_json(spec) + b"\n", durable=False, mode=0o600
-    )  # With the script's arguments.
+    # It has the script's arguments: its owner's alone.
+    write_whole(order, encode(source) + as_json(spec) + b"\n", durable=False, mode=0o600)
     log = _open_log(spec)
     life_read, life_write = os.pipe()
     keep = [life_write] + ([source.pickled_fd] if source.pickled_fd is not None else [])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from gpusched.errors import GpuschedError, fatal_classes, words_of
 from gpusched.launcher import pins
+from gpusched.launcher.life.silence import Idle
 from gpusched.launcher.protocol import Found, Load, Refused, Reply, decode_request, encode
 from gpusched.launcher.source import Ahead, GoOn, UserCode, blame, details, load_task, take
 from gpusched.system.process.kernel import adopt_orphans, die_with
@@ -22,9 +23,6 @@ from gpusched.trial.quiet import flush, quiet_unless_it_fails, show
 
 if TYPE_CHECKING:
     from gpusched.trial.task import Task
-
-#: Of a core: a fork that hangs in a lock uses nothing at all.
-_IDLE_SHARE = 0.01
 
 
 @dataclass
@@ -35,19 +33,7 @@ class Discovery:
     pipe: int
     spawned: bool
     said: bytes = b""
-    cpu: float = 0.0  #: CPU seconds it had used when it was last looked at
-
-    def hangs(self, seconds: float) -> bool:
-        """Whether it has done nothing to speak of for the last `seconds`, which have passed since the last call."""
-        try:
-            with open(f"/proc/{self.pid}/stat", "rb") as file:
-                stat = file.read()
-        except OSError:
-            return False
-        fields = stat[stat.rfind(b")") + 2 :].split()
-        used = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-        before, self.cpu = self.cpu, used
-        return used - before < _IDLE_SHARE * seconds
+    idle: Idle | None = None  #: of a fork
 
 
 def by_fork(task: Task | None, code: UserCode, inherited: Iterable[int]) -> Discovery:

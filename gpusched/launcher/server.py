@@ -19,7 +19,7 @@ from gpusched.core.outcome import Usage
 from gpusched.launcher import children, discovery
 from gpusched.launcher.children import Child, Spare
 from gpusched.launcher.discovery import Discovery
-from gpusched.launcher.life.silence import Silence
+from gpusched.launcher.life.silence import Idle, Silence
 from gpusched.launcher.life.undead import Undead, words
 from gpusched.launcher.protocol import (
     Acknowledge,
@@ -82,7 +82,6 @@ class Server:
         self._spare: Spare | None = None  #: forked ahead of the next job
         self._discovery: Discovery | None = None
         self._asker: Connection | None = None
-        self._look_again = 0.0
         self._undead = Undead(lambda line: self._tell(Told(message=line)))
         self._attention = Attention()  #: measures how long forks are silent
         self._listener: socket.socket | None = None
@@ -124,7 +123,7 @@ class Server:
 
     def _patience(self) -> float | None:
         """Until the next look at forks that are silent; None where none is."""
-        looking = self._discovery is not None and not self._discovery.spawned
+        looking = self._discovery is not None and self._discovery.idle is not None
         return TICK_SECONDS if looking or self._undead or self._quiet() else None
 
     def _quiet(self) -> list[Child]:
@@ -275,7 +274,7 @@ class Server:
     def _watch(self, child: Child) -> None:
         self._children[child.spec.trial] = child
         if not child.spawned:
-            child.silence = Silence(child.pid, children.trial_dir(child.spec).metrics, self._attention.seconds)
+            child.silence = Silence(child.pid, self._attention.seconds, children.trial_dir(child.spec).metrics)
         self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._reap(child))
         self._selector.register(child.life, selectors.EVENT_READ, lambda: self._hear(child))
 
@@ -337,12 +336,10 @@ class Server:
                 self._mode, child.hung = "spawn", True
                 self._kill(child)
         looking = self._discovery
-        if looking is not None and not looking.spawned and self._look_again <= now:
-            self._look_again = now + patience
-            if looking.hangs(patience):
-                self._mode = "spawn"
-                self._end_discovery(looking)
-                self._look(discovery.anew(self._source))
+        if looking is not None and looking.idle is not None and looking.idle.lasts(now, patience):
+            self._mode = "spawn"
+            self._end_discovery(looking)
+            self._look(discovery.anew(self._source))
 
     # ------------------------------------------------------------------ the space
 
@@ -352,7 +349,6 @@ class Server:
             connection.send(Found(space=self._source.space))
             return
         self._asker = connection
-        self._look_again = self._attention.seconds + self._source.first_sign_seconds
         try:
             self._look(discovery.by_fork(self._task, self._code, self._own_descriptors()))
         except OSError as error:
@@ -360,6 +356,8 @@ class Server:
 
     def _look(self, looking: Discovery) -> None:
         self._discovery = looking
+        if not looking.spawned:
+            looking.idle = Idle(looking.pid, self._attention.seconds)
         self._selector.register(looking.pipe, selectors.EVENT_READ, lambda: self._found(looking))
 
     def _end_discovery(self, looking: Discovery) -> int:

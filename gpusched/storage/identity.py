@@ -9,7 +9,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+
+import msgspec
 
 from gpusched.storage.records import Identity
 
@@ -30,13 +33,23 @@ def host() -> str:
     return f"{os.uname().nodename}/{hashlib.sha256(b'gpusched ' + machine).hexdigest()[:8]}"
 
 
+def pids() -> Iterator[int]:
+    """All processes that can be seen from here."""
+    return (int(name) for name in os.listdir("/proc") if name.isdigit())
+
+
+def stat_of(pid: int | None, proc: Path = Path("/proc")) -> list[bytes]:
+    """The fields of a process's stat, see proc(5), from the third on: its state. Raises OSError where there is none."""
+    stat = Path(f"{proc}/{pid}/stat").read_bytes()
+    # The command's name, the second, may hold spaces and brackets.
+    return stat[stat.rindex(b")") + 2 :].split()
+
+
 def _start_ticks(pid: int) -> int | None:
     try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        fields = stat_of(pid)
     except OSError:
         return None
-    # The command's name may hold spaces and brackets: what follows its last bracket starts with field 3.
-    fields = stat[stat.rfind(b")") + 2 :].split()
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
@@ -48,17 +61,12 @@ def identity_of(pid: int) -> Identity | None:
 
 def own_identity(run: Path | None = None) -> Identity:
     """This process's, as one that works in that run directory. Raises OSError where the directory is gone."""
-    ticks = _start_ticks(os.getpid())
-    assert ticks is not None
-    where = os.stat(run) if run is not None else None
-    return Identity(
-        pid=os.getpid(),
-        start_ticks=ticks,
-        boot_id=boot_id(),
-        host=host(),
-        device=where.st_dev if where is not None else 0,
-        inode=where.st_ino if where is not None else 0,
-    )
+    own = identity_of(os.getpid())
+    assert own is not None
+    if run is None:
+        return own
+    where = os.stat(run)
+    return msgspec.structs.replace(own, device=where.st_dev, inode=where.st_ino)
 
 
 def alive(identity: Identity) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 
 from searches import MEANT, Search
 
+from gpusched.storage.identity import stat_of
 from gpusched.storage.reading import read
 from gpusched.storage.rundir import RunDir
 
@@ -159,10 +160,9 @@ class Stage:
 def state_of(pid: int) -> str:
     """R, S, D, T, Z …; X where there is none."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        return stat_of(pid)[0].decode()
     except OSError:
         return "X"
-    return stat[stat.rfind(b")") + 2 :][:1].decode() or "X"
 
 
 def describe(pid: int) -> str:

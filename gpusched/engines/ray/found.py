@@ -11,6 +11,8 @@ import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
+from gpusched.storage.identity import pids
+
 _ADDRESS = b"--gcs-address="
 _HERE = ("localhost", "127.0.0.1", "[::1]")
 
@@ -21,10 +23,8 @@ def _users() -> list[tuple[str, int]]:
 
 
 def _nodes() -> Iterator[tuple[str, int, float]]:
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        process = Path("/proc", name)
+    for pid in pids():
+        process = Path(f"/proc/{pid}")
         try:
             words = (process / "cmdline").read_bytes().split(b"\0")
             where = process.stat()

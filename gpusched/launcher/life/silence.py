@@ -12,6 +12,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gpusched.storage.identity import pids, stat_of
+
 #: Of a core: a process that hangs in a lock uses nothing at all.
 _IDLE_SHARE = 0.01
 #: Looks at a fork in the time that it may be silent.
@@ -19,29 +21,39 @@ _LOOKS = 4
 
 
 @dataclass(slots=True)
-class Silence:
-    """Of one fork. Times are those of a clock that runs while somebody watches, in seconds."""
+class Idle:
+    """How long a session has used no processor. Times are those of a clock that runs while somebody watches, in s."""
 
-    pid: int
-    metrics: Path  #: where its trial reports epochs
+    pid: int  #: which leads it
     active_at: float  #: when it last was seen to compute, or began
-    looked_at: float = field(init=False)
+    _looked_at: float = field(init=False)
     _cpu: float = field(init=False, default=0.0)
-    _before: tuple[int, int] | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.looked_at, self._before = self.active_at, stamp(self.metrics)
+        self._looked_at = self.active_at
 
     def lasts(self, now: float, patience: float) -> bool:
         """Whether it has done nothing for `patience` seconds."""
-        passed = now - self.looked_at
+        passed = now - self._looked_at
         if passed < patience / _LOOKS:
             return False
         used = _session_seconds(self.pid)
         if used - self._cpu >= _IDLE_SHARE * passed:
             self.active_at = now
-        self._cpu, self.looked_at = used, now
+        self._cpu, self._looked_at = used, now
         return now - self.active_at >= patience
+
+
+@dataclass(slots=True)
+class Silence(Idle):
+    """The same of a fork for a trial, until that has trained."""
+
+    metrics: Path  #: where its trial reports epochs
+    _before: tuple[int, int] | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        Idle.__post_init__(self)
+        self._before = stamp(self.metrics)
 
     @property
     def is_over(self) -> bool:
@@ -61,11 +73,9 @@ def stamp(file: Path) -> tuple[int, int] | None:
 def _session_seconds(leader: int) -> float:
     """CPU time of the processes in that session, children that have ended and were waited for included."""
     ticks = 0
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                stat = Path(f"/proc/{name}/stat").read_bytes()
-                fields = stat[stat.rindex(b")") + 2 :].split()
-                if int(fields[3]) == leader or int(name) == leader:
-                    ticks += sum(map(int, fields[11:15]))
+    for pid in pids():
+        with contextlib.suppress(OSError):
+            fields = stat_of(pid)
+            if leader in (pid, int(fields[3])):
+                ticks += sum(map(int, fields[11:15]))
     return ticks / os.sysconf("SC_CLK_TCK")

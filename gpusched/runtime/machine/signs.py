@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpusched.launcher.life.silence import stamp
+from gpusched.storage.identity import stat_of
 
 #: How long a process may be stopped or stuck in the kernel.
 SILENT_SECONDS = 120.0
@@ -67,8 +68,7 @@ class Signs:
     def _process(self, pid: int | None) -> tuple[str, int]:
         """Its state and the processor time it has used; a process that is gone is on its way to be told of."""
         try:
-            stat = (self._proc / str(pid) / "stat").read_bytes()
-            fields = stat[stat.rindex(b")") + 2 :].split()
+            fields = stat_of(pid, self._proc)
             return fields[0].decode(), int(fields[11]) + int(fields[12])
         except (OSError, ValueError, IndexError):
             return "?", -1

@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator, Set
 from pathlib import Path
 
+from gpusched.storage.identity import pids, stat_of
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -43,22 +45,24 @@ def outlive_parent() -> None:
 
 def own_children() -> set[int]:
     """Pids of this process's children, those that have ended and were not waited for among them."""
+    return _children(os.getpid())
+
+
+def _children(pid: int) -> set[int]:
     found: set[int] = set()
     try:
         # The kernel's own list: looking through all of /proc would cost a slot's time.
-        for thread in os.listdir("/proc/self/task"):
-            found.update(map(int, Path(f"/proc/self/task/{thread}/children").read_bytes().split()))
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            found.update(map(int, Path(f"/proc/{pid}/task/{thread}/children").read_bytes().split()))
     except OSError:  # A kernel without CONFIG_PROC_CHILDREN.
-        found = {pid for pid, parent in _parents() if parent == os.getpid()}
+        found = {child for child, parent in _parents() if parent == pid}
     return found
 
 
 def _parents() -> Iterator[tuple[int, int]]:
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError):
-                stat = Path(f"/proc/{name}/stat").read_bytes()
-                yield int(name), int(stat[stat.rfind(b")") + 2 :].split()[1])
+    for pid in pids():
+        with contextlib.suppress(OSError):
+            yield pid, int(stat_of(pid)[1])
 
 
 def ask_children(known: Set[int], seconds: float) -> None:
@@ -148,16 +152,14 @@ def ended_within(pid: int, seconds: float) -> bool:
 
 def stopped_below(pid: int) -> int | None:
     """That process, or a child of it, which a signal has stopped; None where none is."""
-    children = [child for child, parent in _parents() if parent == pid]
-    return next((each for each in (pid, *children) if _state(each) == "T"), None)
+    return next((each for each in (pid, *_children(pid)) if _state(each) == "T"), None)
 
 
 def _state(pid: int) -> str:
     try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        return stat_of(pid)[0].decode(errors="replace")
     except OSError:
         return ""
-    return stat[stat.rfind(b")") + 2 :][:1].decode(errors="replace")
 
 
 def state_of(pid: int) -> str:

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from gpusched.storage.identity import pids
 from gpusched.system.process.kernel import END_SECONDS
 
 #: The variable that holds it.
@@ -39,8 +40,8 @@ def bear(mark: str) -> int:
 
 def marked(marks: Iterable[str], session: int | None = None) -> list[int]:
     """Pids of this user's live processes with one of the marks; of one session only, if one is named."""
-    wanted = {f"{MARK}={mark}".encode() for mark in marks}
-    return [pid for pid in _pids() if _has(pid, wanted) and (session is None or _session(pid) == session)]
+    wanted, own = {f"{MARK}={mark}".encode() for mark in marks}, os.getpid()
+    return [pid for pid in pids() if pid != own and _has(pid, wanted) and (session is None or _session(pid) == session)]
 
 
 def of_a_search(pid: int) -> bool:
@@ -77,11 +78,6 @@ def sweep(marks: Iterable[str], session: int | None = None, seconds: float = END
         if number is signal.SIGKILL:
             time.sleep(_AGAIN_SECONDS)
     return []
-
-
-def _pids() -> Iterator[int]:
-    own = os.getpid()
-    return (int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != own)
 
 
 def _has(pid: int, wanted: set[bytes]) -> bool:
