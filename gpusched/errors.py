@@ -42,7 +42,7 @@ class FatalRuntimeError(FatalError, RuntimeError):
     """A FatalError that is a RuntimeError as well."""
 
 
-def plain(text: str) -> str:
+def encodable(text: str) -> str:
     """The text as any file takes it: what UTF-8 has no form for is spelled out."""
     return text.encode(errors="backslashreplace").decode()
 
@@ -50,20 +50,20 @@ def plain(text: str) -> str:
 def shown(value: object) -> str:
     """A value of the user's own as Python writes it. Raises nothing."""
     try:
-        return plain(repr(value))
+        return encodable(repr(value))
     except Exception:
         return type(value).__name__
 
 
 def name_of_class(error: BaseException) -> str:
     """Its class's name, which may have been made of anything."""
-    return clean(plain(type(error).__name__))
+    return clean(encodable(type(error).__name__))
 
 
 def words_of(error: BaseException) -> str:
     """What it says, in one line. Raises nothing, whatever the class of the user's own does when it is asked."""
     try:
-        return plain(" ".join(str(error).split()))
+        return encodable(" ".join(str(error).split()))
     except Exception:
         return ""
 
@@ -73,7 +73,7 @@ def traceback_of(error: BaseException) -> str:
     import traceback
 
     try:
-        return plain("".join(traceback.format_exception(error)))
+        return encodable("".join(traceback.format_exception(error)))
     except Exception:
         return f"{name_of_class(error)}\n"
 

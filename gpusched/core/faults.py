@@ -138,11 +138,14 @@ def too_large(trial: Trial, event: JobEnded) -> Failure:
     peak = (usage.gpu_peak_bytes if on_gpu else usage.peak_bytes) if usage is not None else None
     size = f" of {gigabytes(where.total_bytes)}" if on_gpu and where is not None and where.total_bytes else ""
     place = f"{where.label.partition(' #')[0] or 'its GPU'}{size}" if on_gpu and where is not None else "this machine"
-    others = f"; others held {gigabytes(usage.gpu_others_bytes or 0)} of it" if usage and _crowded(trial, event) else ""
+    needs, others = f"needs more memory than {place} has, alone on it too", ""
+    if usage is not None and _crowded(trial, event):
+        needs = f"found too little memory on {place}, {trial.crowded} times"
+        others = f"; others held {gigabytes(usage.gpu_others_bytes or 0)} of it"
     held = f"it held {gigabytes(peak)} and wanted more" if peak else "how much it needs is not known"
     return Failure(
         kind=failure.kind,
-        message=f"needs more memory than {place} has, alone on it too; {held}{others} ({failure.message})",
+        message=f"{needs}; {held}{others} ({failure.message})",
         traceback=failure.traceback,
     )
 

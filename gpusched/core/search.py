@@ -12,7 +12,6 @@ import msgspec
 
 from gpusched.core import events
 from gpusched.core.asking import Asking
-from gpusched.core.clock import Clock
 from gpusched.core.commands import AnyCommand, Finish, Interrupt, Launch, Release
 from gpusched.core.events import AnyEvent, JobEnded
 from gpusched.core.faults import InARow, Ledger, Verdict, as_it_was, too_large
@@ -33,7 +32,8 @@ class Search:
         self.phase = Phase.CLOSED
         self.places = Places()
         self.trials: dict[int, Trial] = {}
-        self._clock = Clock()
+        self.at = 0.0  #: seconds of running time at the newest event
+        self.rested = 0.0  #: of these, so many in which it was paused and nothing ran
         self.paused_at = 0.0  #: when it was paused last, in seconds of running time
         self.max_time: float | None = None  #: seconds of running time that this session may come to
         self.sessions = 0
@@ -64,24 +64,21 @@ class Search:
         return len(self.oracle.scores)
 
     @property
-    def at(self) -> float:
-        """Seconds of running time at the newest event."""
-        return self._clock.at
-
-    @property
     def rests(self) -> bool:
         """It is paused, and its last trial has ended."""
         return self.phase is Phase.PAUSED and not self._running
 
     def worked(self, now: float) -> float:
         """Seconds of running time until now, without those of a pause: what is held against max_time."""
-        return self._clock.worked(now, rests=self.rests)
+        return now - self.rested - (max(0.0, now - self.at) if self.rests else 0.0)
 
     # ------------------------------------------------------------------ the machine
 
     def handle(self, event: AnyEvent) -> list[AnyCommand]:
         """What to do now that this has happened."""
-        self._clock.tick(event.at, rests=self.rests)
+        if self.rests:
+            self.rested += max(0.0, event.at - self.at)
+        self.at = event.at
         commands: list[AnyCommand] = []
         match event:
             case JobEnded():

@@ -91,7 +91,7 @@ class Accounts:
                     self._rest[device] = sample.used_bytes
                 continue
             by_key = self._held(sample, owner, here)
-            others = self.others(sample, owner)
+            others = self.beside(sample, owner)
             if len(here) == 1 and sample.used_bytes is not None:
                 highest = self.running[here[0]].highest
                 highest[device] = max(highest.get(device, 0), sample.used_bytes)
@@ -123,7 +123,7 @@ class Accounts:
         return dict.fromkeys(here, added) if added > 0 else {}
 
     @staticmethod
-    def others(sample: Sample, owner: Callable[[int], Hashable | None]) -> int | None:
+    def beside(sample: Sample, owner: Callable[[int], Hashable | None]) -> int | None:
         """Bytes in use that no trial holds; None where the driver does not say what trials hold."""
         own = [count for pid, count in sample.processes.items() if owner(pid) is not None]
         if sample.used_bytes is None or None in own:

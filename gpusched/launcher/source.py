@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from gpusched.errors import GpuschedError, name_of_class, plain, traceback_of, words_of
+from gpusched.errors import GpuschedError, encodable, name_of_class, traceback_of, words_of
 from gpusched.launcher.protocol import Load
 from gpusched.trial.quiet import quiet_unless_it_fails
 
@@ -91,7 +91,7 @@ def blame(what: str, error: BaseException) -> str:
     theirs = [frame for frame in frames if "site-packages" not in frame.filename] or frames
     where = f" ({theirs[-1].filename}:{theirs[-1].lineno})" if theirs else ""
     said = words_of(error)
-    return plain(f"{what}: {name_of_class(error)}{f': {said}' if said else ''}{where}")
+    return encodable(f"{what}: {name_of_class(error)}{f': {said}' if said else ''}{where}")
 
 
 def details(error: BaseException) -> str:

@@ -30,7 +30,7 @@ from gpusched.core.events import (
 )
 from gpusched.core.outcome import End, Failure
 from gpusched.core.policy import RULES, Phase
-from gpusched.devices import Slot
+from gpusched.devices import CPU_DEVICE, Slot
 from gpusched.engines.base import Engine
 from gpusched.errors import GpuschedError
 from gpusched.runtime.guiding import Guiding
@@ -329,7 +329,7 @@ class Scheduler:
 
     def _beside(self, slot: Slot) -> dict[int, tuple[int, ...]]:
         """The cores of the CPU's other slots, for a trial that can use those which are free."""
-        if slot.devices != ("cpu",):
+        if slot.devices != (CPU_DEVICE,):
             return {}
         beside = [each for each in self.slots.values() if (each.node, each.devices) == (slot.node, slot.devices)]
         return {each.index: each.cores for each in beside if each is not slot}

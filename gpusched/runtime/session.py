@@ -29,7 +29,7 @@ from gpusched.launcher.protocol import Load
 from gpusched.oracles import CUSTOM
 from gpusched.runtime.begin import known, resume
 from gpusched.runtime.begin.narrow import Narrowing
-from gpusched.runtime.begin.place import claim, lock_of
+from gpusched.runtime.begin.place import lock_of, prepare
 from gpusched.runtime.control import serve_control
 from gpusched.runtime.ending.last import LastResort
 from gpusched.runtime.guide_process import GuideProcess
@@ -201,7 +201,7 @@ class Session:
             run = run if narrowing is None else narrowing.run
             made = not run.path.exists()
             take_over = bool(self._options.get("take_over"))
-            claimed = claim(run, fresh=fresh, take_over=take_over)
+            prepared = prepare(run, fresh=fresh, take_over=take_over)
             lock = lock_of(run, take_over=take_over, made=made)
             self._run_dir = run
             if self._detached:
@@ -224,7 +224,7 @@ class Session:
             _told.update(notes)
             for note in (
                 *notes,
-                *claimed,
+                *prepared,
                 *(narrowing.lines() if narrowing is not None else ()),
                 *(notice for notice in (self._notice, ready.notice) if notice),
                 *warnings,

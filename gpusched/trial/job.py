@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from gpusched.core.outcome import End, Failure
-from gpusched.errors import fails_one_trial, fatal_classes, name_of_class, plain, shown, traceback_of, words_of
+from gpusched.errors import encodable, fails_one_trial, fatal_classes, name_of_class, shown, traceback_of, words_of
 from gpusched.storage import claim, room
 from gpusched.storage.metrics import read_metrics
 from gpusched.storage.records import JobSpec, Outcome
@@ -119,7 +119,7 @@ class Job:
         elif isinstance(error, SystemExit):
             message = f"sys.exit({shown(error.code)}) in the trial"
         kept = traceback_of(error).splitlines()[-_TRACEBACK_LINES:]
-        failure = Failure(kind=kind, message=plain(message[:2000]), traceback="\n".join(kept), classes=classes)
+        failure = Failure(kind=kind, message=encodable(message[:2000]), traceback="\n".join(kept), classes=classes)
         return self._outcome(end, failure, retry=retry)
 
     def _outcome(self, end: End, failure: Failure | None = None, *, retry: bool = True) -> Outcome:

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 
-from gpusched.errors import plain, traceback_of
+from gpusched.errors import encodable, traceback_of
 
 
 def flush() -> None:
@@ -23,7 +23,7 @@ def flush() -> None:
 def say(text: str) -> None:
     """Writes to standard error. Raises nothing: a log that takes no more is not the trial's end."""
     flush()
-    line = plain(text).encode()
+    line = encodable(text).encode()
     with contextlib.suppress(OSError):
         while line:
             line = line[os.write(2, line) :]

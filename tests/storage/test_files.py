@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpusched.errors import UsageError
-from gpusched.runtime.begin.place import claim
+from gpusched.runtime.begin.place import prepare
 from gpusched.storage.files import make_folder, open_own
 from gpusched.storage.journal import Journal, JournalReader
 from gpusched.storage.lock import RECORD, RunLock, away, holder
@@ -109,12 +109,12 @@ def test_a_link_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
 def test_a_run_directory_is_its_owners_alone(tmp_path: Path) -> None:
     """Unless that owner has opened it; then it stays open, also when the search starts anew."""
     run = RunDir(tmp_path / "runs" / "x")
-    claim(run, fresh=False)
+    prepare(run, fresh=False)
     assert stat.S_IMODE(run.path.stat().st_mode) == 0o700
     run.path.chmod(0o755)
     run.search.write_text("{}")
-    claim(run, fresh=False)
+    prepare(run, fresh=False)
     assert stat.S_IMODE(run.path.stat().st_mode) == 0o755
-    claim(run, fresh=True)
+    prepare(run, fresh=True)
     assert not run.exists()
     assert stat.S_IMODE(run.path.stat().st_mode) == 0o755

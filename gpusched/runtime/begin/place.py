@@ -23,7 +23,7 @@ def lock_of(run: RunDir, *, take_over: bool, made: bool) -> RunLock:
         raise
 
 
-def claim(run: RunDir, *, fresh: bool, take_over: bool = False) -> list[str]:
+def prepare(run: RunDir, *, fresh: bool, take_over: bool = False) -> list[str]:
     """Makes the run directory, if need be, its owner's alone unless that owner has opened it.
 
     Returns lines for people. Raises UsageError where it is another's or cannot be written.

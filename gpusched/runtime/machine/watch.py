@@ -141,7 +141,7 @@ class Watch:
                 full = rest is not None and (sample.used_bytes or 0) > rest + _SLACK_BYTES
                 held = hidden and full and not self._accounts.on(device)
                 if not (left and passed < VACATE_SECONDS) and not (held and passed < VACATE_UNSEEN_SECONDS):
-                    others = None if left or hidden else self._accounts.others(sample, self._owner)
+                    others = None if left or hidden else self._accounts.beside(sample, self._owner)
                     if others is not None:
                         account.met(device, others)
                     if sample.used_bytes is not None and not self._accounts.on(device):

@@ -1,7 +1,7 @@
 """Parts of one trial that are trained at once, each in a fork, on slots that no other trial has.
 
-A trial of a search whose trials do so claims its own slot; the slots that nobody has claimed are free for a part of
-any of them. The scheduler does not wait for these: a trial that it launches there shares its cores with a part of
+A trial of a search whose trials do so reserves its own slot; the slots that nobody has reserved are free for a part
+of any of them. The scheduler does not wait for these: a trial that it launches there shares its cores with a part of
 another for a moment.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from socket import socket
 from typing import Any, NoReturn
 
-from gpusched.system.process.claims import claim
+from gpusched.system.process.reserved import reserve
 
 Part = Callable[[], Any]
 #: How long a process that has answered, or was killed, may take to end.
@@ -49,16 +49,16 @@ class Slots:
 
     def _hold(self) -> None:
         # It may be another trial's part that is still at work here: asked again when the next part begins.
-        self._held = self._held or claim(self._name(self._own))
+        self._held = self._held or reserve(self._name(self._own))
 
     def _name(self, slot: int) -> str:
         return f"{self._run.resolve()} slot {slot}"
 
     def take(self) -> tuple[socket, Sequence[int]] | None:
-        """A slot that nobody has claimed, and its cores; None: there is none."""
+        """A slot that nobody has reserved, and its cores; None: there is none."""
         self._hold()
         for slot, cores in self.others.items():
-            taken = claim(self._name(slot))
+            taken = reserve(self._name(slot))
             if taken is not None:
                 return taken, cores
         return None

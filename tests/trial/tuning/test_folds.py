@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gpusched.system.process.claims import claim
+from gpusched.system.process.reserved import reserve
 from gpusched.trial.tuning.folds import Slots, at_once
 
 
@@ -92,12 +92,12 @@ def test_a_killed_part_ends_the_trial_likewise(tmp_path: Path) -> None:
     assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
 
 
-def test_a_claim_ends_with_its_holder() -> None:
+def test_a_reserved_name_is_free_when_its_holder_ends() -> None:
     """One holder at a time."""
-    held = claim("gpusched's test of claims")
+    held = reserve("gpusched's test of names")
     assert held is not None
-    assert claim("gpusched's test of claims") is None
+    assert reserve("gpusched's test of names") is None
     held.close()
-    again = claim("gpusched's test of claims")
+    again = reserve("gpusched's test of names")
     assert again is not None
     again.close()
