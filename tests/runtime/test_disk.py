@@ -20,6 +20,20 @@ HARM = {
     "fills another disk": "raise OSError(28, 'No space left on device', '/dev/shm/model.h5')",
 }
 
+#: The second trial does harm the first time, before it saves a checkpoint.
+LOOP = """
+import os
+
+def train(hp, trial):
+    hp.Float("x", 0, 1)
+    for epoch in range(trial.start_epoch, trial.stop_epoch):
+        trial.report(val_loss=float(trial.id))
+        if trial.id == 1 and not os.path.exists("harmed"):
+            open("harmed", "w").close()
+            {harm}
+        trial.save_checkpoint({checkpoint})
+"""
+
 
 @pytest.mark.parametrize("case", HARM)
 def test_a_trial_that_cannot_write_costs_itself_at_most(lab: Any, case: str) -> None:
@@ -66,23 +80,15 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_ends_the_search_in_one_line(lab: Any, small_disk: Path) -> None:
     """The scheduler cannot write there either. With room it goes on, and nothing is lost."""
     filler = small_disk / "filler"
-    lab.write(f"""
-import os
-
-def train(hp, trial):
-    hp.Float("x", 0, 1)
-    for epoch in range(trial.start_epoch, trial.stop_epoch):
-        trial.report(val_loss=float(trial.id))
-        if trial.id == 1 and not os.path.exists("harmed"):
-            open("harmed", "w").close()
+    fills = f"""
             with open({str(filler)!r}, "wb", 0) as file:
                 try:
                     while True:
                         file.write(bytes(4096))
                 except OSError:
                     pass
-        trial.save_checkpoint(bytes(100_000))
-""")
+"""
+    lab.write(LOOP.format(harm=fills, checkpoint="bytes(100_000)"))
     options = (*RANDOM, "--run", str(small_disk / "run"))
     code, said = lab.finish(*options)
     assert (code, "Traceback" in said) == (1, False), said
@@ -98,18 +104,7 @@ def train(hp, trial):
 def test_a_run_directory_that_is_moved_ends_the_search_in_one_line(lab: Any) -> None:
     """Nothing is made in its old place; where it is now, the search goes on."""
     moved = lab.folder / "moved"
-    lab.write(f"""
-import os
-
-def train(hp, trial):
-    hp.Float("x", 0, 1)
-    for epoch in range(trial.start_epoch, trial.stop_epoch):
-        trial.report(val_loss=float(trial.id))
-        if trial.id == 1 and not os.path.exists("harmed"):
-            open("harmed", "w").close()
-            os.rename(trial.folder.parents[2], {str(moved)!r})
-        trial.save_checkpoint(b"1")
-""")
+    lab.write(LOOP.format(harm=f"os.rename(trial.folder.parents[2], {str(moved)!r})", checkpoint='b"1"'))
     code, said = lab.finish(*RANDOM)
     assert (code, "Traceback" in said) == (1, False), said
     assert f"{lab.run.path}: cannot be written (No such file or directory); put it back" in said

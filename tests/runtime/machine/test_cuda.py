@@ -16,31 +16,40 @@ import pytest
 
 _LIBRARY = Path(__file__).parents[2] / "devices" / "cuda" / "cuda.c"
 
-#: Its trials wait for each other, so that each has looked for devices before the first finds none, which ends all.
-SCRIPT = """
+#: Trials wait for each other, so that each has looked for devices before the first finds none, which ends all.
+MEETING = """
 import json, os, sys, time
-import gpusched as gs
-import tensorflow as tf
-{before}
 
 def looked():
     with open(os.environ["FAKE_CUDA"]) as file:
         calls = [json.loads(line) for line in file]
-    return {{call["trial"] for call in calls}} - {{"none"}}
+    return {call["trial"] for call in calls} - {"none"}
+
+def meet():
+    end = time.monotonic() + 60
+    while len(looked()) < 2 and time.monotonic() < end:
+        time.sleep(0.01)
+"""
+
+SCRIPT = (
+    MEETING
+    + """
+import gpusched as gs
+import tensorflow as tf
+BEFORE
 
 def train(hp, trial):
     lr = hp.Float("lr", 1e-4, 1e-1)
     if os.environ["CUDA_VISIBLE_DEVICES"] != "-1":
         tf.config.list_physical_devices("GPU")
-        end = time.monotonic() + 60
-        while len(looked()) < 2 and time.monotonic() < end:
-            time.sleep(0.01)
+        meet()
     trial.report(val_loss=lr)
 
 tuner = gs.RandomSearch(train=train, objective="val_loss", max_trials=2, max_epochs=1, seed=1)
 if __name__ == "__main__":
     tuner.search()
 """
+)
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +89,7 @@ def calls(lab: Any, library: Path, command: list[str]) -> list[dict[str, Any]]:
 def test_trials_alone_call_cuda(gpu_lab: Any, cuda_library: Path, before: str, python: bool) -> None:
     """Whatever starts TensorFlow where."""
     lab = gpu_lab(2)
-    lab.lab.write(SCRIPT.format(before=before))
+    lab.lab.write(SCRIPT.replace("BEFORE", before))
     command = [sys.executable, str(lab.lab.script)] if python else lab.lab.command("--seed", "1")
     found = calls(lab, cuda_library, command)
     of_trials = [call for call in found if call["trial"] != "none"]
@@ -95,8 +104,9 @@ def test_trials_alone_call_cuda(gpu_lab: Any, cuda_library: Path, before: str, p
 
 
 #: With torch as Keras's backend: its trials ask whether there is a GPU as scripts do, and Keras does.
-TORCH = """
-import json, os, time
+TORCH = (
+    MEETING
+    + """
 os.environ["KERAS_BACKEND"] = "torch"
 import gpusched as gs
 import keras
@@ -104,25 +114,19 @@ import torch
 
 there = torch.cuda.is_available()
 
-def looked():
-    with open(os.environ["FAKE_CUDA"]) as file:
-        calls = [json.loads(line) for line in file]
-    return {call["trial"] for call in calls} - {"none"}
-
 def train(hp, trial):
     lr = hp.Float("lr", 1e-4, 1e-1)
     if os.environ["CUDA_VISIBLE_DEVICES"] != "-1":
         print("can be forked:", not torch.cuda._is_in_bad_fork())
         torch._C._cuda_getDeviceCount()
-        end = time.monotonic() + 60
-        while len(looked()) < 2 and time.monotonic() < end:
-            time.sleep(0.01)
+        meet()
     trial.report(val_loss=lr)
 
 tuner = gs.RandomSearch(train=train, objective="val_loss", max_trials=2, max_epochs=1, seed=1)
 if __name__ == "__main__":
     tuner.search()
 """
+)
 
 
 @pytest.mark.slow
