@@ -10,7 +10,7 @@ from typing import Any
 from gpusched.core.events import SlotInfo, TrialHung
 from gpusched.core.outcome import Failure, Usage
 from gpusched.errors import GpuschedError
-from gpusched.oracles import Job
+from gpusched.oracles import Job, Oracle
 
 
 class TrialState(enum.StrEnum):
@@ -21,6 +21,17 @@ class TrialState(enum.StrEnum):
     FAILED = "failed"
     STOPPED = "stopped"  #: by hand; counts as failed
     OVERSIZE = "oversize"  #: its model was larger than max_model_size
+
+
+class Standing(enum.StrEnum):
+    """What people and programs are told of a trial: of the scheduler's states, what they can make use of."""
+
+    RUNNING = "running"
+    WAITING = "waiting"  #: for a slot, or for the decision whether it is promoted
+    COMPLETED = "completed"  #: trained in full, or until it stopped itself
+    ELIMINATED = "eliminated"  #: trained to the end of a rung, and not promoted
+    STOPPED = "stopped"  #: by hand
+    FAILED = "failed"  #: too large a model included
 
 
 class Alone(enum.StrEnum):
@@ -109,3 +120,22 @@ class Trial:
         self.moves.append(self.state.value)
         del self.moves[:-8]
         self.state = state
+
+
+_STANDINGS: Mapping[TrialState, Standing] = {
+    _S.PENDING: Standing.WAITING,
+    _S.RUNNING: Standing.RUNNING,
+    _S.PAUSED: Standing.WAITING,
+    _S.COMPLETED: Standing.COMPLETED,
+    _S.FAILED: Standing.FAILED,
+    _S.STOPPED: Standing.STOPPED,
+    _S.OVERSIZE: Standing.FAILED,
+}
+
+
+def standing(trial: Trial, oracle: Oracle) -> Standing:
+    """What to tell of a trial."""
+    # Every bracket's last rung ends at max_epochs; one that stopped itself early rises to it without training.
+    if trial.state is TrialState.COMPLETED and oracle.staged and oracle.trials[trial.id].budget < oracle.max_epochs:
+        return Standing.ELIMINATED
+    return _STANDINGS[trial.state]

@@ -23,7 +23,7 @@ from gpusched.core.events import (
     TrialStopAsked,
 )
 from gpusched.core.policy import Phase
-from gpusched.core.trial import FINAL, LOST, TrialState
+from gpusched.core.trial import FINAL, LOST, TrialState, standing
 from gpusched.errors import GpuschedError, UsageError
 from gpusched.oracles import CUSTOM
 from gpusched.storage import room
@@ -111,7 +111,7 @@ def _obey(order: Order, scheduler: Scheduler) -> str:
                 if trial not in search.trials:
                     raise UsageError(f"trial {trial}: there is no such trial yet")
                 if search.trials[trial].state in FINAL:
-                    raise UsageError(f"trial {trial}: it is {search.trials[trial].state} already")
+                    raise UsageError(f"trial {trial}: it is {standing(search.trials[trial], search.oracle)} already")
             for trial in order.trials:
                 scheduler.post(TrialStopAsked(at=0, trial=trial))
             return f"stopping trial {', '.join(map(str, order.trials))}"
@@ -154,10 +154,11 @@ def _may_retry(trial_id: int, scheduler: Scheduler) -> None:
     if trial.state is TrialState.RUNNING:
         return
     if trial.state not in LOST:
-        raise UsageError(f"trial {trial_id}: it is {trial.state}; only running and lost trials are tried again")
+        state = standing(trial, search.oracle)
+        raise UsageError(f"trial {trial_id}: it is {state}; only running, failed and stopped trials are tried again")
     if scheduler.run.record.algorithm == CUSTOM:
         raise UsageError(
-            f"trial {trial_id}: the script's own oracle decides what is tried; it knows that this was lost"
+            f"trial {trial_id}: the script's own oracle decides what is tried; it knows that this one failed"
         )
     planned = search.oracle.plan().trials
     if planned is not None and len(search.oracle.trials) >= planned:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable
 
 from gpusched.core.events import JobEnded
-from gpusched.core.trial import TrialState
+from gpusched.core.trial import LOST, TrialState
 from gpusched.runtime.reader import Run
 from gpusched.trial.checkpoint import drop
 from gpusched.trials import name_of
@@ -34,7 +34,7 @@ class Keeper:
         trial = self._run.search.trials.get(event.trial)
         if trial is None:
             return
-        if trial.state in (TrialState.FAILED, TrialState.STOPPED, TrialState.OVERSIZE):
+        if trial.state in LOST:
             self.release([trial.id])
             self._drop_best(trial.id)
             return

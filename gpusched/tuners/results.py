@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from gpusched.core.trial import LOST
+from gpusched.core.trial import LOST, TrialState
 from gpusched.errors import UsageError
 from gpusched.hyperparameters import HyperParameters, serialize
 from gpusched.oracles.samplers.space import Space
@@ -129,9 +129,9 @@ class Results:
             each.summary(out)
         lost = sum(trial.state in LOST for trial in search.trials.values())
         if lost or not trials:
-            failed = (
-                f"{lost} of {words.plural(len(search.trials), 'trial')} failed" if lost else "No trial has completed"
-            )
+            stopped = any(trial.state is TrialState.STOPPED for trial in search.trials.values())
+            of_all = f"{lost} of {words.plural(len(search.trials), 'trial')}"
+            failed = f"{of_all} failed{' or were stopped' if stopped else ''}" if lost else "No trial has completed"
             tell(f"\n{failed}: `gpusched status {shlex.quote(str(self.run.dir.path))}` shows why", out)
 
 

@@ -23,7 +23,7 @@ class Count(Answer, frozen=True, kw_only=True):
 
     done: int
     started: int
-    failed: Annotated[int, Meta(description="Lost: failed, stopped by hand, or too large a model.")]
+    failed: Annotated[int, Meta(description="Failed, too large a model included, or stopped by hand.")]
     all: Annotated[int | None, Meta(description="Planned; null where the search has no end.")]
 
 
@@ -89,7 +89,7 @@ class Lost(Answer, frozen=True, kw_only=True):
     """A trial that counts as failed."""
 
     trial: int
-    state: Literal["failed", "stopped", "oversize"]
+    state: Literal["failed", "stopped"]
     reason: str
     epochs: int
 
@@ -227,7 +227,7 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True):
     trial: int
     execution: int
     epoch: Annotated[int | None, Meta(description="null: the trial has none.")]
-    state: str
+    state: Literal["running", "waiting", "completed", "eliminated", "stopped", "failed"]
     iteration: int | None
     bracket: int | None
     seconds: float | None

@@ -46,9 +46,8 @@ def panel(facts: Facts, load: Mapping[int, Load], width: int, height: int, hint:
     if len(rows) > len(shown):
         tail.append(Text(f"and {words.plural(len(rows) - len(shown), 'more slot')}", style="bright_black"))
     if facts.trials_failed:
-        tail.append(
-            Text(f"{words.plural(facts.trials_failed, 'trial')} lost: `gpusched status` says why", style="yellow")
-        )
+        lost = words.lost(facts.trials_failed - facts.trials_stopped, facts.trials_stopped)
+        tail.append(Text(f"trials: {lost}; `gpusched status` says why", style="yellow"))
     if hint:
         tail.append(Text(hint, style="bright_black"))
     return Group(Text(""), *head, Text(""), slots(facts, shown, load, width), *tail)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gpusched.core.events import SessionClosed, SessionOpened
 from gpusched.core.policy import Phase
 from gpusched.core.search import Search
-from gpusched.core.trial import FINAL, LOST, Trial, TrialState
+from gpusched.core.trial import FINAL, LOST, Standing, Trial, TrialState
 from gpusched.oracles.base import Oracle, RungState
 from gpusched.runtime.forecast.outlook import Outlook
 
@@ -91,6 +91,11 @@ class Facts:
     @property
     def running(self) -> list[Row]:
         return [row for row in self.rows if row.trial is not None]
+
+    @property
+    def trials_stopped(self) -> int:
+        """Of trials_failed, those that were stopped by hand."""
+        return sum(each.state == Standing.STOPPED for each in self.failures)
 
 
 class Curves:
@@ -267,13 +272,13 @@ class Observer:
 
 
 def failed_trial(trial: Trial) -> FailedTrial:
-    failure = trial.failure
-    reason = failure.message if failure else {"stopped": "stopped by hand"}.get(trial.state.value, trial.state.value)
-    if failure and failure.kind and failure.kind not in ("signal", "exit", "nan"):
+    failure, stopped = trial.failure, trial.state is TrialState.STOPPED
+    reason = failure.message if failure else "stopped by hand" if stopped else "no reason is known"
+    if failure and failure.kind and failure.kind not in ("signal", "exit", "nan", "oversize"):
         reason = f"{failure.kind}: {reason}"
     return FailedTrial(
         trial=trial.id,
-        state=trial.state.value,
+        state=(Standing.STOPPED if stopped else Standing.FAILED).value,
         reason=reason,
         epochs=trial.epochs,
         traceback=failure.traceback if failure else "",

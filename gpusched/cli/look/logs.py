@@ -70,7 +70,7 @@ def command(
     trials = known_trials(run, trials)
     states: frozenset[TrialState] | None = None
     if running or failed:
-        chosen = {TrialState.RUNNING: running, TrialState.FAILED: failed}
+        chosen = {TrialState.RUNNING: running, TrialState.FAILED: failed, TrialState.OVERSIZE: failed}
         states = frozenset(state for state, wanted in chosen.items() if wanted)
     elif not trials and not everyone and opened.search.running:
         states = frozenset({TrialState.RUNNING})

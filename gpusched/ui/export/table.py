@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
-from gpusched.core.trial import TrialState
+from gpusched.core.trial import Standing, standing
 from gpusched.printable import cell
 from gpusched.ui.facts import failed_trial
 
@@ -48,9 +48,10 @@ def _rows(
         trial = run.search.trials[trial_id]
         place = run.search.oracle.place(trial_id)
         head: dict[str, Any] = dict.fromkeys(columns)
-        head |= {"trial": trial_id, "execution": 0, "state": trial.state.value}
+        state = standing(trial, run.search.oracle)
+        head |= {"trial": trial_id, "execution": 0, "state": state.value}
         head |= {"iteration": place.iteration, "bracket": place.bracket}
-        if trial.state is TrialState.FAILED:
+        if state is Standing.FAILED:
             head["failure"] = failed_trial(trial).reason
         head |= {name: getattr(trial, name) for name in ACCOUNTS if name in head}
         head |= {column_of_value[name]: value for name, value in trial.values.items()}

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpusched.core.events import SessionOpened
-from gpusched.core.trial import TrialState
+from gpusched.core.trial import LOST, TrialState
 from gpusched.ui.export import tfevents
 from gpusched.ui.export.tfevents import EventWriter
 
 if TYPE_CHECKING:
     from gpusched.runtime.reader import Run
-
-_LOST = (TrialState.FAILED, TrialState.STOPPED, TrialState.OVERSIZE)
 
 
 def write(run: Run, folder: Path) -> int:
@@ -52,7 +50,7 @@ def write(run: Run, folder: Path) -> int:
                 writer.summary(at, line["epoch"], values)
             status = (
                 tfevents.FAILURE
-                if trial.state in _LOST
+                if trial.state in LOST
                 else tfevents.RUNNING
                 if trial.state is TrialState.RUNNING
                 else tfevents.SUCCESS

@@ -40,7 +40,7 @@ def advice(
         )
     if facts.trials_started and facts.trials_failed / facts.trials_started > 0.1:
         lines.append(
-            f"{facts.trials_failed} of {facts.trials_started} trials were lost; their reasons are below. "
+            f"{facts.trials_failed} of {facts.trials_started} trials failed or were stopped; their reasons are below. "
             "If one range of values is to blame, leave it out."
         )
     return lines

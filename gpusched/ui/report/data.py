@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from gpusched.core.events import SessionOpened, SlotsChanged
+from gpusched.core.trial import LOST, standing
 from gpusched.hyperparameters import HyperParameter
 from gpusched.ui import words
 from gpusched.ui.draw import how
@@ -44,7 +45,8 @@ def collect(run: Run, pid: int | None) -> dict[str, Any]:
         "trials_done": facts.trials_done,
         "trials_all": facts.trials_all,
         "epochs_done": facts.epochs_done,
-        "failed": facts.trials_failed,
+        "failed": facts.trials_failed - facts.trials_stopped,
+        "stopped": facts.trials_stopped,
         "best": facts.best.trial if facts.best else None,
         "best_words": f"{facts.objective} {words.score(facts.best.score)}: {how(facts.best)}" if facts.best else "",
         "space": [_axis(hyperparameter) for hyperparameter in oracle.space.hyperparameters],
@@ -67,7 +69,7 @@ def _trial(run: Run, trial_id: int, curves: list[list[float | None]]) -> dict[st
     score = sign(search.oracle) * seen.score if seen is not None and math.isfinite(seen.score) else None
     record: dict[str, Any] = {
         "id": trial_id,
-        "state": trial.state.value,
+        "state": standing(trial, search.oracle).value,
         "iteration": place.iteration,
         "bracket": place.bracket,
         "rung": place.rung,
@@ -80,9 +82,9 @@ def _trial(run: Run, trial_id: int, curves: list[list[float | None]]) -> dict[st
     if trial.gpu_seconds is not None:
         record |= {"gpu_seconds": trial.gpu_seconds, "gpu_utilisation": trial.gpu_utilisation}
         record["gpu_gib"] = None if trial.gpu_peak_bytes is None else round(trial.gpu_peak_bytes / 2**30, 3)
-    if trial.failure is not None:
-        record["reason"] = failed_trial(trial).reason
-        record["traceback"] = words.plain_lines(trial.failure.traceback)
+    if trial.failure is not None or trial.state in LOST:
+        failed = failed_trial(trial)
+        record |= {"reason": failed.reason, "traceback": words.plain_lines(failed.traceback)}
     return record
 
 

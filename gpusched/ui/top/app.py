@@ -14,7 +14,7 @@ from textual.coordinate import Coordinate
 from textual.widgets import DataTable, Footer, RichLog, Static, TabbedContent, TabPane
 
 from gpusched.core.policy import Phase
-from gpusched.core.trial import TrialState
+from gpusched.core.trial import TrialState, standing
 from gpusched.errors import GpuschedError
 from gpusched.storage.lock import holder
 from gpusched.ui import words
@@ -203,7 +203,8 @@ class Top(App[None]):
         lines = [f"{words.clean(name):<{name_width}}  {words.value(value)}" for name, value in trial.values.items()]
         if trial.failure is not None:
             lines += ["", words.plain_lines(trial.failure.traceback or trial.failure.message)]
-        self._values.update(Text("\n".join([f"trial {trial.id}, {trial.state.value}", "", *lines])))
+        state = standing(trial, self.watched.search.oracle)
+        self._values.update(Text("\n".join([f"trial {trial.id}, {state}", "", *lines])))
         await self._show_log(trial.id)
 
     def _show_curve(self, trial: int, objective: str) -> None:

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gpusched.core.search import Search
-from gpusched.core.trial import Trial
+from gpusched.core.trial import Standing, Trial, standing
 from gpusched.ui import words
 from gpusched.ui.facts import Row, sign
 
 #: What the rows can be sorted by, in the order in which a key steps through them.
 ORDERS = ("trial", "score", "epochs", "state", "time")
 
-_STATES = ("running", "pending", "paused", "completed", "failed", "stopped", "oversize")
+_STATES = tuple(Standing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def trial_rows(search: Search, running: Mapping[int, Row], order: str, *, revers
         "trial": lambda row: row.trial,
         "score": lambda row: (row.rank, row.trial),
         "epochs": lambda row: (-row.epochs, row.rank, row.trial),
-        "state": lambda row: (_STATES.index(row.state), row.trial),
+        "state": lambda row: (_STATES.index(Standing(row.state)), row.trial),
         "time": lambda row: (-row.seconds, row.trial),
     }
     return sorted(rows, key=keys[order], reverse=reverse)
@@ -53,7 +53,7 @@ def _row(search: Search, trial: Trial, row: Row | None) -> TrialRow:
     started = trial.started_at if row is not None and trial.started_at is not None else search.at
     return TrialRow(
         trial=trial.id,
-        state=trial.state.value,
+        state=standing(trial, search.oracle).value,
         epochs=max(trial.epochs, row.epoch) if row is not None else trial.epochs,
         score=sign(search.oracle) * rank if math.isfinite(rank) else None,
         rank=rank,

@@ -25,7 +25,7 @@ from gpusched.core.events import (
 from gpusched.core.outcome import End
 from gpusched.core.policy import Phase
 from gpusched.core.search import Search
-from gpusched.core.trial import TrialState
+from gpusched.core.trial import LOST, TrialState
 from gpusched.oracles import KINDS, Oracle
 from gpusched.storage.rundir import RunDir
 from gpusched.ui import words
@@ -205,9 +205,9 @@ def summary(search: Search) -> str:
     name = search.oracle.objectives[0].name
     trials = words.plural(len(search.trials), "trial")
     epochs = words.plural(sum(trial.epochs for trial in search.trials.values()), "epoch")
-    lost = sum(trial.state in (TrialState.FAILED, TrialState.STOPPED) for trial in search.trials.values())
-    failed = f", {lost} failed" if lost else ""
-    head = f"{trials}{failed}, {epochs} in {words.duration(search.at)}"
+    stopped = sum(trial.state is TrialState.STOPPED for trial in search.trials.values())
+    lost = words.lost(sum(trial.state in LOST for trial in search.trials.values()) - stopped, stopped)
+    head = f"{trials}{f', {lost}' if lost else ''}, {epochs} in {words.duration(search.at)}"
     if best is None:
         return f"{head}; no trial has completed"
     return (

@@ -21,7 +21,7 @@ const best = DATA.best === null ? null : byId.get(DATA.best);
 for (const [label, value] of [
   [`best ${DATA.objective} (${DATA.direction})`, best && best.score !== null ? short(best.score) : "none yet"],
   ["trials", DATA.trials_all ? `${DATA.trials_done} of ${DATA.trials_all}` : DATA.trials_done],
-  ["lost", DATA.failed], ["epochs", DATA.epochs_done], ["time", DATA.time],
+  ["failed", DATA.failed], ...(DATA.stopped ? [["stopped", DATA.stopped]] : []), ["epochs", DATA.epochs_done], ["time", DATA.time],
   ["slots busy", DATA.busy === null ? "–" : `${Math.round(100 * DATA.busy)} %`],
 ]) { const box = make("div", undefined, $("figures")); make("span", label, box); make("b", value, box); }
 if (best) { make("div", DATA.best_words, $("best")); valueList(best, $("best")); } else make("div", "No trial has completed.", $("best"));
@@ -149,9 +149,9 @@ for (const { name, share } of DATA.importance) {
   }, (mx, my) => { const bar = bars.find((b) => mx >= b.x - 1 && mx <= b.x + b.w + 1 && my >= b.y && my < b.y + lane); return bar ? bar.id : null; }, tell);
 }
 
-// ---- lost trials
+// ---- failed and stopped trials
 {
-  const lost = DATA.trials.filter((t) => t.reason !== undefined && t.state !== "completed" && t.state !== "paused");
+  const lost = DATA.trials.filter((t) => t.state === "failed" || t.state === "stopped");
   $("failures-card").hidden = !lost.length;
   for (const trial of lost) {
     const details = make("details", undefined, $("failures")), summary = make("summary", undefined, details);
