@@ -27,7 +27,7 @@ from gpusched.system import early
 
 #: Command: its module and its line in `gpusched --help` (here, so that the help imports nothing).
 COMMANDS: dict[str, tuple[str, str]] = {
-    "run": ("search.run", "Start a search, or carry on where it stopped."),
+    "run": ("search.run", "Start a search, or continue one that was stopped or killed."),
     "attach": ("search.attach", "Show a running search live again."),
     "plan": ("search.plan", "What a search will do, without training."),
     "import-keras-tuner": ("search.import_keras_tuner", "Make a run of a Keras Tuner project's finished trials."),
@@ -40,8 +40,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("look.export", "Every trial and epoch, as CSV, JSON or TensorBoard files."),
     "verify": ("look.verify", "Check every decision and file against the journal."),
     "stop": ("steer.stop", "Stop a search, or some of its trials."),
-    "pause": ("steer.pause", "Free the devices for a while."),
-    "resume": ("steer.resume", "Go on after a pause."),
+    "pause": ("steer.pause", "Pause a search: free its devices for a while."),
+    "resume": ("steer.resume", "Resume a paused search."),
     "set": ("steer.set", "Change the cap of trials per GPU, or the time."),
     "schema": ("schema", "The JSON Schema of what a command prints with --json."),
     "completion": ("completion", "Print the completion script of your shell."),

@@ -135,7 +135,7 @@ def _obey(order: Order, scheduler: Scheduler) -> str:
             if search.phase is not Phase.PAUSED:
                 raise UsageError(f"resume: the search is not paused, it is {search.phase}")
             scheduler.post(ResumeAsked(at=0))
-            return "going on"
+            return "resumed"
         case "set":
             return _set(order, scheduler)
         case "status":

@@ -76,7 +76,7 @@ class RunLock:
                 )
             who = f"process {pid}" if where is None else name_of(where)
             raise UsageError(
-                f"{path.parent}: {who} works on this run already; `gpusched attach` shows it, `gpusched stop` ends it"
+                f"{path.parent}: {who} runs this search already; `gpusched attach` shows it, `gpusched stop` ends it"
             )
 
     def _write(self, path: Path) -> None:
@@ -118,8 +118,8 @@ def refuse_if_away(path: Path) -> None:
     where = away(path)
     if where is not None:
         raise UsageError(
-            f"{path.parent}: {name_of(where)} works on this run, or was killed and its trials may still train there; "
-            "stop it there, or say --take-over where nothing of it runs any more"
+            f"{path.parent}: {name_of(where)} runs this search, or was killed and its trials may still train there; "
+            "stop it there, or give --take-over if none of its processes is left"
         )
 
 

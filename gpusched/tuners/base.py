@@ -178,7 +178,7 @@ class BaseTuner(Hooks):
     # ------------------------------------------------------------------ the search
 
     def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
-        """Runs the search, or carries it on.
+        """Runs the search, or continues it.
 
         The arguments are those of fit, or a function that returns them. It works in a notebook, where a loop is
         running, as well. Raises SearchFailed where failures ended the search, the FatalError that user code raised, and

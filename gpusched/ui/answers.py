@@ -100,11 +100,11 @@ class Status(Answer, frozen=True, kw_only=True):
     run: str
     state: Annotated[
         Literal["running", "paused", "stopping", "complete", "stopped", "failed", "abandoned", "new"],
-        Meta(description="abandoned: its scheduler is gone without a word; new: nothing was started yet."),
+        Meta(description="abandoned: its scheduler was killed; new: nothing was started yet."),
     ]
     reason: str | None
     exit_code: int | None
-    pid: Annotated[int | None, Meta(description="Of the scheduler that works on it.")]
+    pid: Annotated[int | None, Meta(description="Of its scheduler, while the search is running.")]
     algorithm: str
     objective: str
     direction: Literal["min", "max"]

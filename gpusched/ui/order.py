@@ -24,7 +24,7 @@ class Unanswered(GpuschedError):
 def order(run: RunDir, do: str, **details: Any) -> str:
     """What the search answers.
 
-    Raises UsageError where nobody works on it, or it says no; Unanswered where it says nothing.
+    Raises UsageError where the search is not running, or refuses; Unanswered where it says nothing.
     """
     message = msgspec.json.encode({"do": do, **details}) + b"\n"
     if len(message) > MOST_BYTES:
@@ -58,7 +58,7 @@ def order(run: RunDir, do: str, **details: Any) -> str:
 
 
 def require(run: RunDir) -> None:
-    """Raises UsageError where nobody works on this run."""
+    """Raises UsageError where the search is not running."""
     if holder(run.lock) is None:
         raise UsageError(_nobody(run))
 
@@ -66,7 +66,7 @@ def require(run: RunDir) -> None:
 def _nobody(run: RunDir) -> str:
     pid = holder(run.lock)
     if pid is not None:
-        return f"{run.path}: process {pid} works on it, but takes no orders yet; try again in a moment"
+        return f"{run.path}: its scheduler (process {pid}) does not take orders yet; try again in a moment"
     if (elsewhere := away(run.lock)) is not None:
-        return f"{run.path}: {name_of(elsewhere)} works on it, if anybody does: act on it there"
-    return f"{run.path}: nobody works on it now; `gpusched status` shows its state, `gpusched run` carries on"
+        return f"{run.path}: was last run by {name_of(elsewhere)}; give the order there"
+    return f"{run.path}: the search is not running; `gpusched status` shows its state and how to continue it"

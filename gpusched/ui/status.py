@@ -25,7 +25,7 @@ T = TypeVar("T", bound=answers.Answer)
 
 
 def carry_on(run: Run) -> str:
-    """The command that goes on with a run, as one types it here."""
+    """The command that continues a run, as one types it here."""
     where = os.path.relpath(run.dir.path)
     path = where if len(where) < len(str(run.dir.path)) else str(run.dir.path)
     script = run.record.script
@@ -37,26 +37,26 @@ def carry_on(run: Run) -> str:
 
 
 def state(facts: Facts, run: Run, pid: int | None) -> str:
-    """What is going on, in words, with the way on."""
+    """The search's state, and the command that continues it."""
     elsewhere = away(run.dir.lock) if pid is None else None
     if elsewhere is not None:
-        return f"{name_of(elsewhere)} works on it, if anybody does: it cannot be seen from here"
+        return f"last run by {name_of(elsewhere)}; whether it still runs cannot be seen from here"
     if pid is None and facts.phase is not Phase.CLOSED:
-        return f"nobody works on it, its scheduler ended without a word: carry on with `{carry_on(run)}`"
+        return f"not running, its scheduler was killed: continue with `{carry_on(run)}`"
     match facts.phase:
         case Phase.RUNNING:
             return "running"
         case Phase.PAUSED:
             busy = f", {words.plural(len(facts.running), 'trial')} still ending" if facts.running else ""
-            return f"paused{busy}: `gpusched resume` goes on"
+            return f"paused{busy}: resume with `gpusched resume`"
         case Phase.STOPPING:
             return f"stopping ({words.clean(facts.ending or '')}): running trials end their epoch"
         case Phase.CLOSED if facts.ending is None:
-            return f"not started: `{carry_on(run)}`"
+            return f"not started: start with `{carry_on(run)}`"
         case Phase.CLOSED if facts.code == 0:
             return words.clean(facts.ending or "complete")
         case Phase.CLOSED if facts.code == 130:
-            return f"{words.clean(facts.ending or 'stopped')}: carry on with `{carry_on(run)}`"
+            return f"{words.clean(facts.ending or 'stopped')}: continue with `{carry_on(run)}`"
         case _:
             return f"failed: {words.clean(facts.ending or '')}; to try again: `{carry_on(run)}`"
 
@@ -105,7 +105,7 @@ def page(run: Run, pid: int | None, width: int | None = None) -> RenderableType:
         _fact("search", f"{facts.algorithm}, {words.clean(facts.objective)} {facts.direction}, seed {run.record.seed}"),
     ]
     if pid is not None:
-        lines.append(_fact("process", f"{pid} works on it"))
+        lines.append(_fact("process", f"{pid}"))
     left = (
         f", about {words.duration(facts.seconds_left)} left"
         if facts.seconds_left is not None and pid is not None

@@ -50,9 +50,9 @@ def test_wrong_usage_is_one_line(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["attach"], "nobody works on it now"),
-        (["pause"], "nobody works on it now"),
-        (["stop", "--yes"], "nobody works on it now"),
+        (["attach"], "the search is not running"),
+        (["pause"], "the search is not running"),
+        (["stop", "--yes"], "the search is not running"),
         (["set"], "nothing to change"),
         (["logs", "99"], "there is no trial 99; it has trials 0 to 16"),
         (["logs", "1", "--all"], "take one"),

@@ -83,11 +83,11 @@ def test_status_says_how_it_stands(make_run: Callable[..., Any], gpusched: Calla
 
 
 def test_an_abandoned_run_says_how_to_go_on(make_run: Callable[..., Any], gpusched: Callable[..., Any]) -> None:
-    """Its scheduler was killed: status says so, with the command that carries on."""
+    """Its scheduler was killed: status says so, with the command that continues it."""
     made = make_run("it's mine")
     made.step()
     assert json.loads(gpusched("status", made.dir.path, "--json").out)["state"] == "abandoned"
-    assert "carry on with `gpusched run" in gpusched("status", made.dir.path).out
+    assert "not running, its scheduler was killed: continue with `gpusched run" in gpusched("status", made.dir.path).out
 
 
 def test_logs_of_several_trials_have_prefixes_and_of_one_have_none(

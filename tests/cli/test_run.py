@@ -143,7 +143,7 @@ def test_in_the_background_it_is_attached_to_followed_and_stopped(shell: Shell) 
     shell.until(lambda facts: facts["epochs"]["done"] >= 2)
     second = shell("run", shell.script(seconds=0.3, trials=40))
     assert second.returncode == 2
-    assert "works on this run already" in second.stderr
+    assert "runs this search already" in second.stderr
     attached = shell.start("attach", stdout=subprocess.PIPE, text=True)
     followed = shell.start("logs", "-f", "--all", stdout=subprocess.PIPE, text=True)
     assert followed.stdout is not None

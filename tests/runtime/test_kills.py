@@ -119,7 +119,7 @@ def test_a_second_scheduler_is_refused(lab: Any, until: Callable[..., Any]) -> N
     before = lab.journal()
     code, said = lab.finish()
     assert code == 2
-    assert f"process {first.pid} works on this run already" in said
+    assert f"process {first.pid} runs this search already" in said
     assert lab.journal() == before
     lab.let_go()
     assert first.wait(60) == 0

@@ -27,7 +27,7 @@ def test_the_second_scheduler_is_refused_with_the_firsts_pid(tmp_path: Path) -> 
     """A lock names its holder, and is free again when let go."""
     lock = RunLock(tmp_path / "lock")
     assert holder(tmp_path / "lock") == os.getpid()
-    with pytest.raises(UsageError, match=f"process {os.getpid()} works on this run already"):
+    with pytest.raises(UsageError, match=f"process {os.getpid()} runs this search already"):
         RunLock(tmp_path / "lock")
     lock.release()
     assert holder(tmp_path / "lock") is None
@@ -132,7 +132,7 @@ def test_a_scheduler_of_an_earlier_version_is_seen(tmp_path: Path) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         assert holder(path) == os.getpid()
-        with pytest.raises(UsageError, match=f"process {os.getpid()} works on this run already"):
+        with pytest.raises(UsageError, match=f"process {os.getpid()} runs this search already"):
             RunLock(path)
     finally:
         os.close(fd)
@@ -185,7 +185,7 @@ def test_a_scheduler_on_another_host_is_not_worked_beside(tmp_path: Path, monkey
         assert holder(path) == os.getpid()
     os.close(lock._fd)  # Killed: what it recorded stays.
     assert holder(path) is None
-    with pytest.raises(UsageError, match=rf"process {os.getpid()} on node7 works on this run, or .* say --take-over"):
+    with pytest.raises(UsageError, match=rf"process {os.getpid()} on node7 runs this search, or .* give --take-over"):
         RunLock(path)
     where = away(path)
     assert where is not None

@@ -35,5 +35,5 @@ def command(run: RunDir) -> int:
         output.line(f"left; {run.name} runs on")
         return 130
     if code is None and not output.lost:
-        output.line(f"{run.name}: its scheduler is gone; run the same command again to carry on")
+        output.line(f"{run.name}: its scheduler was killed; run the same command again to continue")
     return 1 if code is None else code

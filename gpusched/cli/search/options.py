@@ -25,7 +25,7 @@ _OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--iterations", type=_WHOLE, metavar="N", help="Hyperband: how often all brackets are run."),
     click.option("--max-trials", type=_WHOLE, metavar="N", help="Budget: trials."),
     click.option(
-        "--max-time", type=Duration(), metavar="TIME", help="Budget: running time, over resumes (90, 45m, 2h)."
+        "--max-time", type=Duration(), metavar="TIME", help="Budget: running time, over all sessions (90, 45m, 2h)."
     ),
     click.option("--seed", type=int, metavar="N", help="Of all random draws."),
     click.option("--sampler", type=click.Choice(["random", "model"]), help="Where new trials' values come from."),
@@ -47,7 +47,7 @@ _OPTIONS: list[Callable[[Any], Any]] = [
         "--take-over",
         is_flag=True,
         default=None,
-        help="Carry on a run that was last worked on from another host, of which nothing runs any more.",
+        help="Continue a run that another host has worked on, where none of its processes is left.",
     ),
     click.option(
         "--narrow",

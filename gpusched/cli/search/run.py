@@ -44,7 +44,7 @@ class Run(click.Command):
 @click.option("--report-fd", type=int, hidden=True)
 @search_options
 def command(script: Path, arguments: tuple[str, ...], detach: bool, report_fd: int | None, **options: Any) -> int:
-    """Start the search of SCRIPT, or carry on where it stopped.
+    """Start the search of SCRIPT, or continue it where it was stopped or killed.
 
     Options beat what the script says; arguments after -- are the script's own.
     """

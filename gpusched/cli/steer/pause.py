@@ -12,7 +12,7 @@ from gpusched.storage.rundir import RunDir
 @run_to_act_on
 @click.option("--now", is_flag=True, help="At once: the epochs that are running are given up.")
 def command(run: RunDir, now: bool) -> int:
-    """Free the devices at the end of the running epochs; nothing is lost, `gpusched resume` goes on."""
+    """Free the devices at the end of the running epochs; nothing is lost. `gpusched resume` resumes the search."""
     from gpusched.ui import words
     from gpusched.ui.order import order
 

@@ -11,7 +11,7 @@ from gpusched.storage.rundir import RunDir
 @click.command("resume")
 @run_to_act_on
 def command(run: RunDir) -> int:
-    """Go on after `gpusched pause`."""
+    """Resume a search that `gpusched pause` has paused."""
     from gpusched.ui import words
     from gpusched.ui.order import order
 

@@ -15,7 +15,7 @@ from gpusched.storage.rundir import RunDir
 @run_to_act_on
 @click.option("--per-gpu", type=click.IntRange(min=1), metavar="N", help="Trials at once on one GPU.")
 @click.option("--gpus", metavar="LIST", help="all, or indices and UUIDs with commas.")
-@click.option("--max-time", type=Duration(), help="Budget of running time, over resumes (90, 45m, 2h).")
+@click.option("--max-time", type=Duration(), help="Budget of running time, over all sessions (90, 45m, 2h).")
 def command(run: RunDir, per_gpu: int | None, gpus: str | None, max_time: float | None) -> int:
     """Change the cap of trials per GPU, the GPUs, or the time, of a running search. Running trials go on."""
     from gpusched.trial.settings import gpu_names

@@ -16,7 +16,7 @@ from gpusched.storage.rundir import RunDir
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--now", is_flag=True, help="Kill running trials; do not wait for the end of their epochs.")
 def command(targets: tuple[RunDir, list[int]], yes: bool, now: bool) -> int:
-    """Stop a search, to be carried on later; or give up some of its trials: those count as failed."""
+    """Stop a search; `gpusched run` continues it later. With trials: give up these; they count as failed."""
     from gpusched.ui import words
     from gpusched.ui.order import order, require
 

@@ -92,7 +92,7 @@ class Narrowing:
         pid = holder(older.lock)
         if pid is not None:
             raise UsageError(
-                f"{older.path}: process {pid} works on this search; `gpusched stop {older.path}` it before narrowing"
+                f"{older.path}: process {pid} runs this search; stop it first: `gpusched stop {older.path}`"
             )
         run = Run(older)
         oracle = run.search.oracle

@@ -34,7 +34,7 @@ def prepare(run: RunDir, *, fresh: bool, take_over: bool = False) -> list[str]:
         if run.exists() and fresh:
             pid = holder(run.lock)
             if pid is not None:
-                raise UsageError(f"{run.path}: process {pid} works on this run; stop it before you start anew")
+                raise UsageError(f"{run.path}: process {pid} runs this search; stop it before you restart it")
             lock = RunLock(run.lock, take_over=take_over)
             try:
                 # What would train on for nobody, and keep the devices from the trials of this search.

@@ -111,7 +111,7 @@ def test_another_host_does_not_train_beside_the_living(
     lab.hold()
     older = killed_in_training(lab, until, command=on_node7(lab, lab.command()))
     assert lab.finish()[0] == 2
-    assert "on node7 works on this run, or was killed and its trials may still train there" in lab.said
+    assert "on node7 runs this search, or was killed and its trials may still train there" in lab.said
     assert lab.finish(command=[*lab.command(), "--fresh"])[0] == 2
     assert "say --take-over" in lab.said
     assert set(older) <= set(lab.processes())

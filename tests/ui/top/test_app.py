@@ -142,4 +142,4 @@ async def test_a_finished_search_can_only_be_looked_at(make_run: Callable[..., A
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await pilot.press("p")
         await until(lambda: bool(app._notifications))
-        assert ["nobody works on it" in note.message for note in app._notifications] == [True]
+        assert ["the search is not running" in note.message for note in app._notifications] == [True]
