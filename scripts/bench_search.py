@@ -272,7 +272,7 @@ def hold(contest: Contest, folder: Path, found: dict[str, Path], rounds: int) ->
             script = script.format(**words, comma=", " if contest.epochs else "")
         (folder / f"{contestant.replace(' ', '_')}_.py").write_text(script)
     command = str(Path(sys.executable).with_name("gpusched"))
-    search = [command, "run", "gpusched_.py", "--fresh"]
+    search = [command, "run", "gpusched_.py", "--restart"]
     rows: dict[str, Callable[[], float]] = {
         "gpusched run": lambda: run(search, folder),
         "two warm processes, no scheduler": lambda: run([sys.executable, "warm_.py"], folder),

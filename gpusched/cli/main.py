@@ -25,27 +25,40 @@ import click
 from gpusched.errors import GpuschedError, UsageError
 from gpusched.system import early
 
-#: Command: its module and its line in `gpusched --help` (here, so that the help imports nothing).
-COMMANDS: dict[str, tuple[str, str]] = {
-    "run": ("search.run", "Start a search, or continue one that was stopped or killed."),
-    "attach": ("search.attach", "Show a running search live again."),
-    "plan": ("search.plan", "What a search will do, without training."),
-    "import-keras-tuner": ("search.import_keras_tuner", "Make a run of a Keras Tuner project's finished trials."),
-    "devices": ("look.devices", "Every GPU and CPU slot, and why one is not used."),
-    "status": ("look.status", "Trials, rungs, devices, best so far, time left."),
-    "logs": ("look.logs", "What trials print."),
-    "top": ("look.top", "A running search in full screen."),
-    "best": ("look.best", "The best trials with their values."),
-    "report": ("look.report", "One self-contained HTML page."),
-    "export": ("look.export", "Every trial and epoch, as CSV, JSON or TensorBoard files."),
-    "verify": ("look.verify", "Check every decision and file against the journal."),
-    "stop": ("steer.stop", "Stop a search, or some of its trials."),
-    "pause": ("steer.pause", "Pause a search: free its devices for a while."),
-    "resume": ("steer.resume", "Resume a paused search."),
-    "set": ("steer.set", "Change the cap of trials per GPU, or the time."),
-    "schema": ("schema", "The JSON Schema of what a command prints with --json."),
-    "completion": ("completion", "Print the completion script of your shell."),
+#: By section, command: its module and its line in `gpusched --help` (here, so that the help imports nothing).
+SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "Search": {
+        "run": ("search.run", "Start a search, or continue one that was stopped or killed."),
+        "attach": ("search.attach", "Show a running search live again."),
+        "plan": ("search.plan", "What a search will do, without training."),
+    },
+    "See how it goes": {
+        "status": ("look.status", "Trials, rungs, devices, best so far, time left."),
+        "top": ("look.top", "A running search in full screen."),
+        "logs": ("look.logs", "What trials print."),
+        "devices": ("look.devices", "Every GPU and CPU slot, and why one is not used."),
+    },
+    "Change a running search": {
+        "pause": ("steer.pause", "Pause a search: free its devices for a while."),
+        "resume": ("steer.resume", "Resume a paused search."),
+        "stop": ("steer.stop", "Stop a search, or some of its trials."),
+        "set": ("steer.set", "Change the cap of trials per GPU, the GPUs, or the time."),
+    },
+    "Results": {
+        "best": ("look.best", "The best trials with their values."),
+        "report": ("look.report", "One self-contained HTML page."),
+        "export": ("look.export", "Every trial and epoch, as CSV, JSON or TensorBoard files."),
+    },
+    "Runs": {
+        "verify": ("look.verify", "Check every decision and file against the journal."),
+        "import-keras-tuner": ("search.import_keras_tuner", "Make a run of a Keras Tuner project's finished trials."),
+    },
+    "For programs and shells": {
+        "schema": ("schema", "The JSON Schema of what a command prints with --json."),
+        "completion": ("completion", "Print the completion script of your shell."),
+    },
 }
+COMMANDS = {name: known for section in SECTIONS.values() for name, known in section.items()}
 
 
 class Commands(click.Group):
@@ -74,8 +87,10 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+        wide = max(map(len, COMMANDS))
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:<{wide}}", line) for name, (_, line) in commands.items()])
 
 
 def _version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:

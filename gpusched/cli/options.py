@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import click
 
 from gpusched.printable import escaped, plain_lines
+from gpusched.storage import files
 from gpusched.storage.rundir import RunDir, find_run
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -128,8 +128,7 @@ def examples(*lines: str) -> str:
 
 def near(run: RunDir) -> str:
     """The run's path as one would type it here: a command that names no run says which one it took."""
-    here = os.path.relpath(run.path)
-    return here if len(here) < len(str(run.path)) else str(run.path)
+    return files.near(run.path)
 
 
 def json_option(function: F) -> F:

@@ -119,7 +119,7 @@ def usable(gpu: Gpu, own_pids: Collection[int], policy: BusyPolicy) -> str | Non
     Others' compute processes make a GPU busy; under "share" they do not, and a display never does.
     """
     if policy not in get_args(BusyPolicy):
-        raise UsageError(f"busy={policy!r}: give wait, skip or share")
+        raise UsageError(f"when_busy={policy!r}: give wait, skip or share")
     if gpu.refused is not None:
         return gpu.refused
     others = gpu.foreign(own_pids)
@@ -127,7 +127,7 @@ def usable(gpu: Gpu, own_pids: Collection[int], policy: BusyPolicy) -> str | Non
         return None
     named = ", ".join(map(str, others[:3])) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
     verb = "computes" if len(others) == 1 else "compute"
-    return f"{named} {verb} on it: {'waiting' if policy == 'wait' else 'skipped'} (--busy {policy})"
+    return f"{named} {verb} on it: {'waiting' if policy == 'wait' else 'skipped'} (--when-busy {policy})"
 
 
 def memory_limit(gpu: Gpu, share: int, own_pids: Collection[int] = ()) -> int | None:

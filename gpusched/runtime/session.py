@@ -56,7 +56,7 @@ log = logging.getLogger(__name__)
 _told: set[str] = set()
 
 #: Options of the command line that are not the tuner's.
-SHELL_OPTIONS = {"run", "fresh", "launch", "narrow", "address", "take_over"}
+SHELL_OPTIONS = {"run", "restart", "start_method", "fix_settled", "address", "take_over"}
 
 #: How long a forked trial may be silent before it counts as hanging, for machines that are much slower or faster.
 _FIRST_SIGN = "GPUSCHED_FIRST_SIGN_SECONDS"
@@ -78,7 +78,7 @@ class Session:
         guide: Callable[[Path], Guide] | None = None,
     ) -> None:
         asked = {name: value for name, value in options.items() if name not in SHELL_OPTIONS}
-        self._source = msgspec.structs.replace(source, options=asked, mode=options.get("launch") or "auto")
+        self._source = msgspec.structs.replace(source, options=asked, mode=options.get("start_method") or "auto")
         if _FIRST_SIGN in os.environ:
             patience = positive_seconds(_FIRST_SIGN, os.environ[_FIRST_SIGN])
             self._source = msgspec.structs.replace(self._source, first_sign_seconds=patience)
@@ -196,12 +196,12 @@ class Session:
             else:
                 Layout(machine, settings, Sharing(settings.per_gpu), this_process()).lay()
             run = named(settings, self._options)
-            fresh = bool(self._options.get("fresh") or settings.overwrite)
-            narrowing = Narrowing(run, anew=fresh) if self._options.get("narrow") else None
+            restart = bool(self._options.get("restart") or settings.overwrite)
+            narrowing = Narrowing(run, anew=restart) if self._options.get("fix_settled") else None
             run = run if narrowing is None else narrowing.run
             made = not run.path.exists()
             take_over = bool(self._options.get("take_over"))
-            prepared = prepare(run, fresh=fresh, take_over=take_over)
+            prepared = prepare(run, restart=restart, take_over=take_over)
             lock = lock_of(run, take_over=take_over, made=made)
             self._run_dir = run
             if self._detached:
@@ -214,7 +214,7 @@ class Session:
                 warnings = resume.carry_on(run, settings, space)
             else:
                 narrowed = None if narrowing is None else narrowing.record
-                warnings = known.begin(run, settings, space, narrowed, fresh=fresh)
+                warnings = known.begin(run, settings, space, narrowed, restart=restart)
             # From here on a command that names no run means this one: it has a search.json.
             remember(run)
             if isinstance(self._view, CallsHooks):

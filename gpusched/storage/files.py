@@ -12,6 +12,13 @@ import os
 import stat
 from pathlib import Path
 
+
+def near(path: Path) -> str:
+    """A path as one would type it here, where that is shorter."""
+    here = os.path.relpath(path)
+    return here if len(here) < len(str(path)) else str(path)
+
+
 _WRITES = os.O_WRONLY | os.O_RDWR
 
 

@@ -150,7 +150,7 @@ class JournalReader:
             except NOT_DECODED as error:
                 raise UsageError(
                     f"{self.path}: line {self._line} is not readable ({error}); "
-                    "restore the file, or start anew with --fresh"
+                    "restore the file, or start anew with --restart"
                 ) from None
 
 

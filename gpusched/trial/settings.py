@@ -28,6 +28,8 @@ RESUMING = ("hyperband", "asha")
 #: Arguments of oracles, as a user calls them here.
 TUNABLE = ("max_epochs", "factor", "iterations", "max_trials", "sampler", "num_initial_points", "alpha", "beta")
 
+#: What tuner's arguments were called in earlier versions: still taken.
+_OLDER = {"busy": "when_busy"}
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -45,7 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     per_gpu: int | str  #: a number, or "auto"
     gpus_per_trial: int
     cpu_slots: int | None
-    busy: str = "wait"
+    when_busy: str = "wait"
     trial_timeout: float | None = None  #: seconds without an epoch
     max_trials: int | None
     max_time: float | None  #: seconds
@@ -101,7 +103,7 @@ class Asked:
     per_gpu: int | str = 1
     gpus_per_trial: int = 1
     cpu_slots: int | None = None
-    busy: str = "wait"
+    when_busy: str = "wait"
     trial_timeout: float | str | None = None
     max_time: float | str | None = None
     engine: str = "local"
@@ -133,7 +135,7 @@ class Asked:
         whole("keep", self.keep, 0)
         positive("alpha", self.alpha)
         positive("beta", self.beta)
-        one_of("busy", self.busy, ("wait", "skip", "share"))
+        one_of("when_busy", self.when_busy, ("wait", "skip", "share"))
         one_of("sampler", self.sampler, (None, "random", "model"))
         one_of("engine", self.engine, ("local", "ray"))
         one_of("checkpoint_every", self.checkpoint_every, ("rung", "epoch"))
@@ -159,6 +161,14 @@ class Asked:
         from gpusched.trial.fitting.distribution import portable
 
         return {**self.__dict__, "distribution_strategy": portable(self.distribution_strategy)}
+
+
+def renamed(given: Mapping[str, Any], older: Mapping[str, str] = _OLDER) -> dict[str, Any]:
+    """Arguments by the names they have now. Raises UsageError where one is given by both of its names."""
+    for name in older.keys() & given.keys():
+        if older[name] in given:
+            raise UsageError(f"{name} is the older name of {older[name]}; give one of the two")
+    return {older.get(name, name): value for name, value in given.items()}
 
 
 def whole(name: str, value: Any, least: int, *, none: bool = False) -> None:

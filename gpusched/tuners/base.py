@@ -20,7 +20,7 @@ from gpusched.objective import MultiObjective
 from gpusched.system.early import Interruptible
 from gpusched.system.origin import working_directory
 from gpusched.trial import searching
-from gpusched.trial.settings import Asked
+from gpusched.trial.settings import Asked, renamed
 from gpusched.trial.task import Task, default_name
 from gpusched.trial.tuning.overriding import overridden, standard
 from gpusched.trial.tuning.trial import current
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 COMMON = (
     *("train", "max_epochs", "max_trials", "max_model_size", "optimizer", "loss", "metrics", "distribution_strategy"),
     *("directory", "project_name", "overwrite", "executions_per_trial", "gpus", "per_gpu", "gpus_per_trial"),
-    *("cpu_slots", "busy", "max_time", "trial_timeout", "engine", "sampler", "keep", "checkpoint_every"),
+    *("cpu_slots", "when_busy", "max_time", "trial_timeout", "engine", "sampler", "keep", "checkpoint_every"),
 )
 #: Keras Tuner says the same.
 LOGGER = "logger= has no effect any more; log in on_trial_end"
@@ -62,7 +62,7 @@ class BaseTuner(Hooks):
         per_gpu: trials at once on one GPU; "auto": as many as fit its memory, by what trials turn out to need.
         gpus_per_trial: GPUs of one trial.
         cpu_slots: where there is no GPU: trials at once; one for each physical core where it is not given.
-        busy: what to do about GPUs that others compute on: "wait", "skip" or "share".
+        when_busy: what to do about GPUs that others compute on: "wait", "skip" or "share".
         max_time: seconds of running, or text like "2h".
         trial_timeout: a trial that reports no epoch for so long is ended, and tried once more; as max_time.
         engine: "local" or "ray".
@@ -73,7 +73,7 @@ class BaseTuner(Hooks):
     """
 
     def __init__(self, oracle: Any = None, hypermodel: Any = None, **asked: Any) -> None:
-        algorithm, asked, self._oracle = taken(oracle, asked)
+        algorithm, asked, self._oracle = taken(oracle, renamed(asked))
         self.tuner_id = asked.pop("tuner_id", None) or self.tuner_id
         self.logger = asked.pop("logger", None)
         if self.logger is not None:

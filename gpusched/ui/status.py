@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from gpusched.core.policy import Phase
+from gpusched.storage.files import near
 from gpusched.storage.lock import away, name_of
 from gpusched.ui import answers, words
 from gpusched.ui.draw import best, progress, rung_lines, slots
@@ -26,14 +27,10 @@ T = TypeVar("T", bound=answers.Answer)
 
 def carry_on(run: Run) -> str:
     """The command that continues a run, as one types it here."""
-    where = os.path.relpath(run.dir.path)
-    path = where if len(where) < len(str(run.dir.path)) else str(run.dir.path)
     script = run.record.script
     if script is None:
         return "run the script or notebook that made it again"
-    near = os.path.relpath(script)
-    script = near if len(near) < len(script) else script
-    return f"gpusched run {shlex.quote(script)} --run {shlex.quote(path)}"
+    return f"gpusched run {shlex.quote(near(Path(script)))} --run {shlex.quote(near(run.dir.path))}"
 
 
 def state(facts: Facts, run: Run, pid: int | None) -> str:

@@ -202,16 +202,16 @@ def test_busy_policies():
     free, busy = gpu(0, processes=(ours, display)), gpu(0, processes=(ours, display, theirs))
     assert [usable(free, {1}, policy) for policy in ("wait", "skip", "share")] == [None, None, None]
     assert [usable(busy, {1}, policy) for policy in ("wait", "skip", "share")] == [
-        "python (pid 3 of ada) computes on it: waiting (--busy wait)",
-        "python (pid 3 of ada) computes on it: skipped (--busy skip)",
+        "python (pid 3 of ada) computes on it: waiting (--when-busy wait)",
+        "python (pid 3 of ada) computes on it: skipped (--when-busy skip)",
         None,
     ]
     assert usable(gpu(0, refused="lost"), (), "share") == "lost"
     crowd = gpu(0, processes=tuple(Process(pid=pid, kind="compute") for pid in range(5)))
     assert usable(crowd, (), "skip") == (
-        "a process (pid 0), a process (pid 1), a process (pid 2) and 2 more compute on it: skipped (--busy skip)"
+        "a process (pid 0), a process (pid 1), a process (pid 2) and 2 more compute on it: skipped (--when-busy skip)"
     )
-    with pytest.raises(UsageError, match="busy='no': give wait, skip or share"):
+    with pytest.raises(UsageError, match="when_busy='no': give wait, skip or share"):
         usable(free, (), "no")
 
 

@@ -58,22 +58,22 @@ def test_a_thread_is_not_forked(lab: Any) -> None:
 def test_memory_of_gpus_is_settled_before_the_script(lab: Any, mode: str) -> None:
     """A script that each trial loads anew, and that starts a framework, finds its memory told to grow."""
     lab.write(LOADED + THREAD + 'print("growth", os.environ.get("TF_FORCE_GPU_ALLOW_GROWTH"))')
-    assert lab.finish(*FEW, "--launch", mode)[0] == 0
+    assert lab.finish(*FEW, "--start-method", mode)[0] == 0
     assert all("growth true" in lab.run.trial(trial).log.read_text() for trial in range(3))
 
 
 def test_fork_can_be_forced(lab: Any) -> None:
-    """--launch fork takes the risk that the user wants to take."""
+    """--start-method fork takes the risk that the user wants to take."""
     lab.write(LOADED + THREAD)
-    code, said = lab.finish(*FEW, "--launch", "fork")
+    code, said = lab.finish(*FEW, "--start-method", "fork")
     assert (code, len(loaded(lab))) == (0, 1)
     assert "cannot be shared" not in said
 
 
 def test_spawn_can_be_forced(lab: Any) -> None:
-    """--launch spawn starts each trial from nothing."""
+    """--start-method spawn starts each trial from nothing."""
     lab.write(LOADED)
-    assert lab.finish(*FEW, "--launch", "spawn")[0] == 0
+    assert lab.finish(*FEW, "--start-method", "spawn")[0] == 0
     assert trained(lab) <= loaded(lab)
     assert len(trained(lab)) == 3
     assert lab.processes() == []

@@ -10,7 +10,7 @@ import pytest
 
 from gpusched.errors import UsageError
 from gpusched.runtime.begin.place import prepare
-from gpusched.storage.files import make_folder, open_own
+from gpusched.storage.files import make_folder, near, open_own
 from gpusched.storage.journal import Journal, JournalReader
 from gpusched.storage.lock import RECORD, RunLock, away, holder
 from gpusched.storage.logtimes import note
@@ -107,14 +107,16 @@ def test_a_link_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_run_directory_is_its_owners_alone(tmp_path: Path) -> None:
-    """Unless that owner has opened it; then it stays open, also when the search starts anew."""
+    """Unless that owner has opened it; then it stays open, also after a restart, which says where the older run is kept."""
     run = RunDir(tmp_path / "runs" / "x")
-    prepare(run, fresh=False)
+    prepare(run, restart=False)
     assert stat.S_IMODE(run.path.stat().st_mode) == 0o700
     run.path.chmod(0o755)
     run.search.write_text("{}")
-    prepare(run, fresh=False)
+    prepare(run, restart=False)
     assert stat.S_IMODE(run.path.stat().st_mode) == 0o755
-    prepare(run, fresh=True)
+    said = prepare(run, restart=True)
     assert not run.exists()
+    (older,) = [path for path in run.path.parent.iterdir() if path != run.path]
+    assert said == [f"the older run is kept in {near(older)}"]
     assert stat.S_IMODE(run.path.stat().st_mode) == 0o755

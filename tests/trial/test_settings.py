@@ -34,12 +34,16 @@ def test_everything_a_scheduler_needs() -> None:
 def test_what_is_asked_of_gpus_and_of_trials_that_hang() -> None:
     """By default GPUs that others use are waited for; wrong words are named with those that are right."""
     plain = settings(Task(gs.RandomSearch(train=train, objective="val_loss")))
-    assert (plain.busy, plain.per_gpu, plain.trial_timeout) == ("wait", 1, None)
+    assert (plain.when_busy, plain.per_gpu, plain.trial_timeout) == ("wait", 1, None)
     told = settings(
-        Task(gs.RandomSearch(train=train, objective="val_loss", busy="skip", per_gpu="auto", trial_timeout="10m"))
+        Task(gs.RandomSearch(train=train, objective="val_loss", when_busy="skip", per_gpu="auto", trial_timeout="10m"))
     )
-    assert (told.busy, told.per_gpu, told.trial_timeout) == ("skip", "auto", 600.0)
-    with pytest.raises(UsageError, match="busy: 'never' is unknown; choose one of wait, skip, share"):
+    assert (told.when_busy, told.per_gpu, told.trial_timeout) == ("skip", "auto", 600.0)
+    older = settings(Task(gs.RandomSearch(train=train, objective="val_loss", busy="share")))
+    assert older.when_busy == "share"
+    with pytest.raises(UsageError, match="busy is the older name of when_busy; give one of the two"):
+        gs.RandomSearch(train=train, objective="val_loss", busy="skip", when_busy="skip")
+    with pytest.raises(UsageError, match="when_busy: 'never' is unknown; choose one of wait, skip, share"):
         gs.RandomSearch(train=train, objective="val_loss", busy="never")
     with pytest.raises(UsageError, match="per_gpu: 'many' is not possible; give an integer of at least 1, or 'auto'"):
         gs.RandomSearch(train=train, objective="val_loss", per_gpu="many")

@@ -122,7 +122,7 @@ def test_gpusched_run_stands_where_the_command_does(project: Project, tmp_path: 
             gs.RandomSearch(train=train, objective="loss", max_trials=2, max_epochs=1, cpu_slots=1).search()
         """,
     }
-    project(files, "-P", "-m", "gpusched.cli", "run", "../script.py", "--launch", launch)
+    project(files, "-P", "-m", "gpusched.cli", "run", "../script.py", "--start-method", launch)
     assert (tmp_path / "sök 'n' \"s\"" / "data" / "runs" / "script" / "search.json").is_file()
 
 

@@ -78,7 +78,7 @@ def _print_gpus(gpus: tuple[Gpu, ...]) -> None:
         if gpu.refused:
             say(f"    not used: {words.clean(gpu.refused)}")
         elif gpu.foreign(own):
-            say("    others compute on it: a search waits for it, unless --busy skip or share says otherwise")
+            say("    others compute on it: a search waits for it, unless --when-busy skip or share says otherwise")
         elif gpu.foreign():
             say("    a search of yours computes on it")
         for process in gpu.processes:

@@ -18,7 +18,7 @@ from gpusched.cli.options import say
 from gpusched.core.commands import AnyCommand
 from gpusched.core.events import AnyEvent
 from gpusched.core.search import Search
-from gpusched.storage.files import open_own
+from gpusched.storage.files import near, open_own
 from gpusched.storage.rundir import RunDir
 from gpusched.ui.watch.plain import PlainView
 from gpusched.ui.watch.terminal import Output
@@ -66,8 +66,7 @@ def shown(path: Path) -> str:
     """The shortest way to name a path from here, quoted for a shell."""
     import shlex
 
-    relative = os.path.relpath(path)
-    return shlex.quote(relative if len(relative) < len(str(path)) else str(path))
+    return shlex.quote(near(path))
 
 
 class BackgroundView:

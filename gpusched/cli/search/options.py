@@ -8,72 +8,148 @@ from typing import Any, TypeVar
 import click
 
 from gpusched.cli.options import Duration, PerGpu
+from gpusched.cli.sections import section
+from gpusched.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _WHOLE = click.IntRange(min=1)
+_search, _budget, _devices = section("What is searched"), section("Budget"), section("Devices")
+_trials, _run = section("Trials"), section("The run")
 
 _OPTIONS: list[Callable[[Any], Any]] = [
-    click.option(
+    _search(
         "--algorithm",
         type=click.Choice(["hyperband", "asha", "random", "grid", "bayesian"]),
         help="How to search.",
+        otherwise="hyperband",
     ),
-    click.option("--objective", metavar="NAME[:min|max]", help="The metric to optimise, as trials report it."),
-    click.option("--max-epochs", type=_WHOLE, metavar="N", help="Epochs of a full training."),
-    click.option("--factor", type=click.IntRange(min=2), metavar="N", help="Hyperband, ASHA: how hard a rung is cut."),
-    click.option("--iterations", type=_WHOLE, metavar="N", help="Hyperband: how often all brackets are run."),
-    click.option("--max-trials", type=_WHOLE, metavar="N", help="Budget: trials."),
-    click.option(
-        "--max-time", type=Duration(), metavar="TIME", help="Budget: running time, over all sessions (90, 45m, 2h)."
+    _search("--objective", metavar="NAME[:min|max]", help="The metric to optimise.", otherwise="val_loss"),
+    _search(
+        "--max-epochs",
+        type=_WHOLE,
+        metavar="N",
+        help="Epochs of a full training.",
+        otherwise="100; random, grid, bayesian: the epochs given to fit",
     ),
-    click.option("--seed", type=int, metavar="N", help="Of all random draws."),
-    click.option("--sampler", type=click.Choice(["random", "model"]), help="Where new trials' values come from."),
-    click.option("--gpus", metavar="LIST", help="all, none, or indices and UUIDs with commas."),
-    click.option(
-        "--per-gpu", type=PerGpu(), metavar="N|auto", help="Trials at once on one GPU; auto: as many as fit its memory."
+    _search(
+        "--factor",
+        type=click.IntRange(min=2),
+        metavar="N",
+        help="Hyperband, ASHA: keep the best 1/N at each rung.",
+        otherwise="3",
     ),
-    click.option("--gpus-per-trial", type=_WHOLE, metavar="N", help="GPUs that one trial gets."),
-    click.option("--cpu-slots", type=_WHOLE, metavar="N", help="Trials at once where there is no GPU."),
-    click.option(
-        "--busy", type=click.Choice(["wait", "skip", "share"]), help="What to do about GPUs that others compute on."
+    _search("--iterations", type=_WHOLE, metavar="N", help="Hyperband: how often all brackets are run.", otherwise="1"),
+    _search(
+        "--sampler",
+        type=click.Choice(["random", "model"]),
+        help="Hyperband, ASHA: where the values of new trials come from.",
+        otherwise="random",
     ),
-    click.option(
-        "--trial-timeout", type=Duration(), metavar="TIME", help="End a trial that reports no epoch for so long."
+    _search("--seed", type=int, metavar="N", help="Of all random draws.", otherwise="drawn, and kept in the run"),
+    _budget(
+        "--max-trials",
+        type=_WHOLE,
+        metavar="N",
+        help="How many trials.",
+        otherwise="random, bayesian: 10; hyperband: what --iterations makes; asha, grid: no limit",
     ),
-    click.option("--run", metavar="RUN", help="The run directory, in place of directory/project_name."),
-    click.option("--fresh", is_flag=True, default=None, help="Move an older run of that name aside and start anew."),
-    click.option(
+    _budget(
+        "--max-time",
+        type=Duration(),
+        metavar="TIME",
+        help="Running time over all sessions, without pauses: 90 (seconds), 45m, 2h.",
+        otherwise="no limit",
+    ),
+    _devices("--gpus", metavar="LIST", help="all, none, or indices and UUIDs with commas.", otherwise="all"),
+    _devices(
+        "--per-gpu",
+        type=PerGpu(),
+        metavar="N|auto",
+        help="Trials at once on one GPU; auto: as many as fit its memory.",
+        otherwise="1",
+    ),
+    _devices("--gpus-per-trial", type=_WHOLE, metavar="N", help="GPUs that one trial gets.", otherwise="1"),
+    _devices(
+        "--cpu-slots",
+        type=_WHOLE,
+        metavar="N",
+        help="Trials at once where there is no GPU.",
+        otherwise="one per physical core",
+    ),
+    _devices(
+        "--when-busy",
+        type=click.Choice(["wait", "skip", "share"]),
+        help="What to do about GPUs that others compute on.",
+        otherwise="wait",
+    ),
+    _devices("--engine", type=click.Choice(["local", "ray"]), help="Where trials run.", otherwise="local"),
+    _devices("--address", metavar="HOST:PORT", help="With --engine ray: the cluster to join."),
+    _trials(
+        "--trial-timeout",
+        type=Duration(),
+        metavar="TIME",
+        help="End a trial that reports no epoch for this long.",
+        otherwise="never",
+    ),
+    _trials(
+        "--checkpoint-every",
+        type=click.Choice(["rung", "epoch"]),
+        help="How often a trial saves its full state.",
+        otherwise="rung",
+    ),
+    _trials(
+        "--start-method",
+        type=click.Choice(["auto", "fork", "spawn"]),
+        help="How trial processes are made.",
+        otherwise="auto",
+    ),
+    _run("--run", metavar="RUN", help="The run directory.", otherwise="runs/NAME, after the script"),
+    _run(
+        "--restart",
+        is_flag=True,
+        default=None,
+        help="Start a new search; an older run of that name is moved aside, never deleted.",
+    ),
+    _run(
+        "--fix-settled",
+        is_flag=True,
+        default=None,
+        help="Search on in RUN-narrow, with the values fixed on which RUN's best trials agree.",
+    ),
+    _run(
         "--take-over",
         is_flag=True,
         default=None,
         help="Continue a run that another host has worked on, where none of its processes is left.",
     ),
-    click.option(
-        "--narrow",
-        is_flag=True,
-        default=None,
-        help="Search on in RUN-narrow, with the values fixed on which RUN's best trials agree.",
-    ),
-    click.option("--engine", type=click.Choice(["local", "ray"]), help="Where trials run."),
-    click.option("--address", metavar="HOST:PORT", help="With --engine ray: the cluster to join."),
-    click.option("--launch", type=click.Choice(["auto", "fork", "spawn"]), help="How trial processes are made."),
-    click.option(
-        "--checkpoint-every", type=click.Choice(["rung", "epoch"]), help="How often a trial saves its full state."
-    ),
+]
+
+#: What options were called in earlier versions, and are called now: still taken, not listed.
+_OLDER = {"fresh": "restart", "narrow": "fix_settled", "busy": "when_busy", "launch": "start_method"}
+_HIDDEN: list[Callable[[Any], Any]] = [
+    click.option("--fresh", is_flag=True, default=None, hidden=True),
+    click.option("--narrow", is_flag=True, default=None, hidden=True),
+    click.option("--busy", type=click.Choice(["wait", "skip", "share"]), hidden=True),
+    click.option("--launch", type=click.Choice(["auto", "fork", "spawn"]), hidden=True),
 ]
 
 
 def search_options(function: F) -> F:
     decorated: Any = function
-    for option in reversed(_OPTIONS):
+    for option in reversed([*_OPTIONS, *_HIDDEN]):
         decorated = option(decorated)
     return decorated  # type: ignore[no-any-return]
 
 
 def given(options: dict[str, Any]) -> dict[str, Any]:
-    """The options a person gave, by their Python names."""
+    """The options a person gave, by the Python names they have now."""
     found = {name: value for name, value in options.items() if value is not None}
+    for older in _OLDER.keys() & found.keys():
+        name = _OLDER[older]
+        if name in found:
+            raise UsageError(f"--{older} is the older name of --{name.replace('_', '-')}; give one of the two")
+        found[name] = found.pop(older)
     if "gpus" in found:
         found["gpus"] = parse_gpus(found["gpus"])
     return found

@@ -9,9 +9,12 @@ import click
 
 from gpusched.cli.options import examples, json_option, print_json, say
 from gpusched.cli.search.options import given, search_options
+from gpusched.cli.sections import Command
 
 
-@click.command("plan", epilog=examples("gpusched plan search.py", "gpusched plan search.py --calibrate --cpu-slots 4"))
+@click.command(
+    "plan", cls=Command, epilog=examples("gpusched plan search.py", "gpusched plan search.py --calibrate --cpu-slots 4")
+)
 @click.argument("script", type=click.Path(path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS...]")
 @click.option("--calibrate", is_flag=True, help="Train a few epochs to forecast the time.")
@@ -21,7 +24,7 @@ def command(script: Path, arguments: tuple[str, ...], calibrate: bool, as_json: 
     """What the search of SCRIPT will do: brackets, rungs, trials, epochs; nothing is kept of it.
 
     With --calibrate, the first trials are trained for three epochs, and the time of the whole search on
-    these devices is forecast from that.
+    these devices is forecast from that. Options beat what the script says; defaults hold where neither says anything.
     """
     from gpusched.runtime.forecast.planning import plan_script
     from gpusched.ui.plan import forecast_lines

@@ -11,11 +11,12 @@ import click
 
 from gpusched.cli.options import examples
 from gpusched.cli.search.options import given, search_options
+from gpusched.cli.sections import Command
 from gpusched.errors import UsageError
 from gpusched.system.early import Keeping
 
 
-class Run(click.Command):
+class Run(Command):
     """Says where options of the script stand."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -34,7 +35,7 @@ class Run(click.Command):
     epilog=examples(
         "gpusched run search.py --gpus 0,1 --per-gpu 2",
         "gpusched run -d search.py --max-time 2h",
-        "gpusched run search.py --fresh -- --data /data   (what stands behind -- is the script's)",
+        "gpusched run search.py --restart -- --data /data   (what stands behind -- is the script's)",
     ),
     context_settings={"ignore_unknown_options": False},
 )
@@ -46,7 +47,8 @@ class Run(click.Command):
 def command(script: Path, arguments: tuple[str, ...], detach: bool, report_fd: int | None, **options: Any) -> int:
     """Start the search of SCRIPT, or continue it where it was stopped or killed.
 
-    Options beat what the script says; arguments after -- are the script's own.
+    Options beat what the script says; defaults hold where neither says anything. Arguments after -- are the
+    script's own.
     """
     if not script.exists():
         beside = [each.name for each in script.parent.glob("*.py")]

@@ -192,15 +192,15 @@ class Known:
 
 
 def begin(
-    run: RunDir, settings: Settings, space: dict[str, Any], narrowed: Narrowed | None = None, *, fresh: bool = False
+    run: RunDir, settings: Settings, space: dict[str, Any], narrowed: Narrowed | None = None, *, restart: bool = False
 ) -> list[str]:
     """Writes what a new search begins with, the trials of a Keras Tuner project in its folder included.
 
-    `fresh` leaves these out. Returns lines for people. Raises UsageError where the folder does not take it.
+    `restart` leaves these out. Returns lines for people. Raises UsageError where the folder does not take it.
     """
     lines = []
     known = None
-    if is_project(run.path) and narrowed is None and not fresh:
+    if is_project(run.path) and narrowed is None and not restart:
         try:
             known = _in_folder(run, settings, space)
             lines.append(known.line())

@@ -83,12 +83,12 @@ class Narrowing:
             narrowed = self.run.read_search().narrowed
             if narrowed is None:
                 raise UsageError(
-                    f"{self.run.path}: is a search of its own, and --narrow would need that name; move it aside"
+                    f"{self.run.path}: is a search of its own, and --fix-settled would need that name; move it aside"
                 )
             self.record = narrowed
             return
         if not older.exists():
-            raise UsageError(f"{older.path}: there is no search to narrow yet; run it without --narrow first")
+            raise UsageError(f"{older.path}: there is no search to narrow yet; run it without --fix-settled first")
         pid = holder(older.lock)
         if pid is not None:
             raise UsageError(

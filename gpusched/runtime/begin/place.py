@@ -7,7 +7,7 @@ import stat
 
 from gpusched.engines import left
 from gpusched.errors import UsageError
-from gpusched.storage.files import make_folder
+from gpusched.storage.files import make_folder, near
 from gpusched.storage.lock import RunLock, holder
 from gpusched.storage.rundir import RunDir
 
@@ -23,7 +23,7 @@ def lock_of(run: RunDir, *, take_over: bool, made: bool) -> RunLock:
         raise
 
 
-def prepare(run: RunDir, *, fresh: bool, take_over: bool = False) -> list[str]:
+def prepare(run: RunDir, *, restart: bool, take_over: bool = False) -> list[str]:
     """Makes the run directory, if need be, its owner's alone unless that owner has opened it.
 
     Returns lines for people. Raises UsageError where it is another's or cannot be written.
@@ -31,7 +31,7 @@ def prepare(run: RunDir, *, fresh: bool, take_over: bool = False) -> list[str]:
     lines = []
     try:
         mode = 0o700
-        if run.exists() and fresh:
+        if run.exists() and restart:
             pid = holder(run.lock)
             if pid is not None:
                 raise UsageError(f"{run.path}: process {pid} runs this search; stop it before you restart it")
@@ -44,7 +44,7 @@ def prepare(run: RunDir, *, fresh: bool, take_over: bool = False) -> list[str]:
                     )
                 mode = stat.S_IMODE(run.path.stat().st_mode)
                 lock.forget()
-                run.move_aside()
+                lines.append(f"the older run is kept in {near(run.move_aside())}")
             finally:
                 lock.release()
         if not run.path.exists():

@@ -70,7 +70,7 @@ def plan_script(script: Path, options: Mapping[str, Any], *, calibrate: bool) ->
     own = dict(options)
     source = Load(script=str(script.resolve()), argv=own.pop("argv", []))
     asked = {name: value for name, value in own.items() if name not in SHELL_OPTIONS}
-    source = msgspec.structs.replace(source, options=asked, mode=own.get("launch") or "auto")
+    source = msgspec.structs.replace(source, options=asked, mode=own.get("start_method") or "auto")
     return asyncio.run(forecast(source, own, calibrate=calibrate))
 
 
@@ -83,8 +83,8 @@ async def forecast(source: Load, options: Mapping[str, Any], *, calibrate: bool)
         per_gpu = 1 if isinstance(settings.per_gpu, str) else settings.per_gpu
         placement = place(machine, settings.gpus, per_gpu, settings.gpus_per_trial, settings.cpu_slots)
         narrowing = None
-        if options.get("narrow"):
-            narrowing = Narrowing(named(settings, options), anew=bool(options.get("fresh") or settings.overwrite))
+        if options.get("fix_settled"):
+            narrowing = Narrowing(named(settings, options), anew=bool(options.get("restart") or settings.overwrite))
         await launcher.ready()
         space = (await launcher.discover()).space
         if narrowing is None:

@@ -52,7 +52,7 @@ class Layout:
         machine = self._machine = replace(machine, gpus=tuple(map(caller.marked, machine.gpus)))
         self._wanted = settings.gpus
         self._per_trial, self._cpu_slots = settings.gpus_per_trial, settings.cpu_slots
-        self._policy = cast(BusyPolicy, settings.busy)
+        self._policy = cast(BusyPolicy, settings.when_busy)
         #: What is asked for, in the machine's order; none: the CPU.
         self.gpus: tuple[Gpu, ...] = select(machine.gpus, settings.gpus, why_none="; ".join(machine.notes))
         self.busy: dict[str, str] = {}  #: GPUs that others compute on, by UUID, with the reason for people
@@ -86,7 +86,7 @@ class Layout:
         if first and self._policy == "skip" and self.gpus and len(self.busy) == len(self.gpus):
             reasons = "; ".join(self._reasons(self.busy))
             raise UsageError(
-                f"others compute on every GPU ({reasons}); --busy wait waits for them, --busy share does not"
+                f"others compute on every GPU ({reasons}); --when-busy wait waits for them, --when-busy share does not"
             )
         return before != self.busy
 

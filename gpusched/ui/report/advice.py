@@ -78,7 +78,7 @@ def _in_words(found: Settled) -> str:
     return (
         f"The {found.best} best trials all have {words.clean(found.name)} = {words.value(found.value)}, "
         f"as {found.having} of all {found.tried} do (by chance: {100 * found.chance:.2g} %). "
-        f"It looks settled: stop, and drop the other values ({shown}), or run it with --narrow."
+        f"It looks settled: stop, and drop the other values ({shown}), or run it with --fix-settled."
     )
 
 

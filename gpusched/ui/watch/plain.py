@@ -54,7 +54,7 @@ class Teller:
         lines = [*([told] if told else []), *self.warnings(event)]
         over = any(isinstance(command, Finish) and command.code == 0 for command in commands)
         if isinstance(event, SessionOpened) and over:
-            lines.append("nothing is left to train; --fresh starts a new search, a larger budget continues this one")
+            lines.append("nothing is left to train; --restart starts a new search, a larger budget continues this one")
         lines += [self._launched(command, search) for command in commands if isinstance(command, Launch)]
         return [f"[{words.clock(event.at)}] {line}" for line in lines]
 

@@ -6,7 +6,6 @@ Several trials run at once, so every block is printed whole and names its trial,
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from gpusched.core.commands import AnyCommand, Finish, Launch
 from gpusched.core.events import AnyEvent, JobEnded, SessionClosed, SessionOpened
 from gpusched.core.outcome import End
 from gpusched.core.search import Search
+from gpusched.storage.files import near
 from gpusched.storage.rundir import RunDir
 from gpusched.ui import words
 from gpusched.ui.facts import best_of, place_words, sign
@@ -38,11 +38,11 @@ class TrialTeller(Teller):
         self._over = False  #: whether there was nothing left to do when the session began
 
     def started(self, run: RunDir) -> list[str]:
-        near = _near(run.path)
+        here = near(run.path)
         if self._logs is not None:
             self._logs.run = run
-            return [f"Results in {near}"]
-        return [f"Results in {near}; `gpusched logs -f {shlex.quote(near)}` shows what the trials print"]
+            return [f"Results in {here}"]
+        return [f"Results in {here}; `gpusched logs -f {shlex.quote(here)}` shows what the trials print"]
 
     def news(self) -> list[str]:
         return self._logs.news() if self._logs is not None else []
@@ -179,8 +179,3 @@ def _taken(seconds: float) -> str:
     whole = max(0, round(seconds))
     days = f"{whole // 86400}d " if whole >= 86400 else ""
     return f"{days}{whole % 86400 // 3600:02d}h {whole % 3600 // 60:02d}m {whole % 60:02d}s"
-
-
-def _near(path: Path) -> str:
-    here = os.path.relpath(path)
-    return here if len(here) < len(str(path)) else str(path)

@@ -1,4 +1,4 @@
-"""Carrying on with what is settled fixed: `run --narrow`."""
+"""Carrying on with what is settled fixed: `run --fix-settled`."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def test_narrow(lab: Any) -> None:
     """The settled value is fixed in a search of its own, which begins with the best trial and can be carried on."""
     wide, narrow = (RunDir(lab.folder / "runs" / name) for name in ("wide", "wide-narrow"))
     lab.write(SCRIPT)
-    code, said = lab.finish("--narrow")
-    assert (code, "there is no search to narrow yet; run it without --narrow first" in said) == (2, True), said
+    code, said = lab.finish("--fix-settled")
+    assert (code, "there is no search to narrow yet; run it without --fix-settled first" in said) == (2, True), said
     assert [wide.path.exists(), narrow.path.exists()] == [False, False]
 
     code, said = lab.finish("--cpu-slots", "2")
@@ -38,7 +38,7 @@ def test_narrow(lab: Any) -> None:
     older = Run(wide)
     best = older.search.trials[older.search.oracle.rank()[0]]
     before = wide.journal.read_bytes()
-    code, said = lab.finish("--narrow", "--max-trials", "5")
+    code, said = lab.finish("--fix-settled", "--max-trials", "5")
     assert code == 0, said
     assert "width stays 32 (the 5 best trials all have it, as " in said
     assert f"the first trial has the values of wide's trial {best.id}, the best with these" in said
@@ -48,13 +48,13 @@ def test_narrow(lab: Any) -> None:
     assert len({each["lr"] for each in found}) == 5
     assert wide.journal.read_bytes() == before
 
-    code, said = lab.finish("--narrow", "--max-trials", "7")
+    code, said = lab.finish("--fix-settled", "--max-trials", "7")
     assert code == 0, said
     assert values(narrow)[:5] == found
     assert [each["width"] for each in values(narrow)] == [32] * 7
     tool = [sys.executable, "-m", "gpusched.cli"]
     assert lab.finish(command=[*tool, "verify", str(narrow.path)])[0] == 0
-    code, said = lab.finish(command=[*tool, "plan", str(lab.script), "--narrow"])
+    code, said = lab.finish(command=[*tool, "plan", str(lab.script), "--fix-settled"])
     assert "width: Fixed, always 32" in said
 
 
@@ -62,6 +62,6 @@ def test_nothing_to_narrow(lab: Any) -> None:
     """Without evidence there is nothing to fix; that is said, and nothing is made."""
     lab.write(SCRIPT.replace("abs(width - 32) + lr", "lr").replace("max_trials=24", "max_trials=12"))
     assert lab.finish("--cpu-slots", "2")[0] == 0
-    code, said = lab.finish("--narrow")
+    code, said = lab.finish("--fix-settled")
     assert (code, "nothing is settled by its 12 finished trials" in said) == (2, True), said
     assert not (lab.folder / "runs" / "wide-narrow").exists()

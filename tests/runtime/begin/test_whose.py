@@ -68,14 +68,14 @@ def test_a_copy_leaves_the_original_alone(lab: Any, until: Callable[..., Any], o
 
 @pytest.mark.parametrize("moment", ["while they train", "when they come to"])
 def test_trials_of_an_older_start_are_none_of_a_fresh_one(lab: Any, until: Callable[..., Any], moment: str) -> None:
-    """--fresh ends them; one that is missed writes nothing into the new run, and ends."""
+    """--restart ends them; one that is missed writes nothing into the new run, and ends."""
     lab.write(TOLD_APART)
     (lab.folder / "hold first").touch()
     older = killed_in_training(lab, until, START="first")
     if moment == "when they come to":
         (lab.run.launcher / "marks").unlink()
         (lab.folder / "hold second").touch()
-    fresh = lab.start(command=[*lab.command(), "--fresh"], START="second")
+    fresh = lab.start(command=[*lab.command(), "--restart"], START="second")
     if moment == "when they come to":
         until("new trials in training", lambda: len(lab.ledger) >= 4)
         (lab.folder / "hold first").unlink()
@@ -112,8 +112,8 @@ def test_another_host_does_not_train_beside_the_living(
     older = killed_in_training(lab, until, command=on_node7(lab, lab.command()))
     assert lab.finish()[0] == 2
     assert "on node7 runs this search, or was killed and its trials may still train there" in lab.said
-    assert lab.finish(command=[*lab.command(), "--fresh"])[0] == 2
-    assert "say --take-over" in lab.said
+    assert lab.finish(command=[*lab.command(), "--restart"])[0] == 2
+    assert "give --take-over" in lab.said
     assert set(older) <= set(lab.processes())
     again = lab.start(command=[*lab.command(), "--take-over"])
     until("the same trials, beside them", lambda: len(lab.ledger) >= 4)

@@ -44,12 +44,12 @@ def layout(*gpus: Gpu, caller: Caller = CALLER, **more: Any) -> Layout:
 @pytest.mark.parametrize("busy", ["wait", "skip", "share"])
 def test_the_caller_is_no_stranger(busy: str) -> None:
     """It is not waited for, and trials that share a GPU do not take what it holds."""
-    with_caller = layout(gpu(0, (42, 4)), busy=busy, per_gpu=2)
-    alone = layout(gpu(0), busy=busy, per_gpu=2)
+    with_caller = layout(gpu(0, (42, 4)), when_busy=busy, per_gpu=2)
+    alone = layout(gpu(0), when_busy=busy, per_gpu=2)
     assert (with_caller.lay().waiting, with_caller.lay().notes, len(with_caller.lay().slots)) == ([], [], 2)
     limits = [made.lay().slots[0].memory_limit_bytes or 0 for made in (with_caller, alone)]
     assert limits[1] - limits[0] == pytest.approx(4 * GIB * 0.94 / 2, abs=2)
-    assert layout(gpu(0, (43, 4)), busy="wait").lay().slots == ()
+    assert layout(gpu(0, (43, 4)), when_busy="wait").lay().slots == ()
 
 
 def test_as_many_trials_as_fit_beside_the_caller() -> None:
@@ -65,22 +65,22 @@ def test_as_many_trials_as_fit_beside_the_caller() -> None:
 def test_a_caller_that_fills_every_gpu_is_told(busy: str) -> None:
     """How much it holds, why, and the ways out; nothing waits for it."""
     with pytest.raises(UsageError) as raised:
-        layout(gpu(0, (42, 22)), gpu(1, (42, 22.5)), busy=busy)
+        layout(gpu(0, (42, 22)), gpu(1, (42, 22.5)), when_busy=busy)
     assert str(raised.value) == (
         "this process holds 22.0 of 24.0 GiB of gpu 0 and this process holds 22.5 of 24.0 GiB of gpu 1, because "
         "TensorFlow started before gpusched was imported; import gpusched first, or search with `gpusched run SCRIPT`, "
         "which starts no framework in the process that searches"
     )
     with pytest.raises(UsageError, match="because torch took it for the script's own work; give it back before"):
-        layout(gpu(0, (42, 22)), busy=busy, caller=Caller(pid=42, awake=("torch",)))
+        layout(gpu(0, (42, 22)), when_busy=busy, caller=Caller(pid=42, awake=("torch",)))
     with pytest.raises(UsageError, match="only one that compute mode Exclusive_Process allows"):
-        layout(gpu(0, (42, 1), exclusive=True), busy=busy)
+        layout(gpu(0, (42, 1), exclusive=True), when_busy=busy)
 
 
 @pytest.mark.parametrize("busy", ["wait", "skip", "share"])
 def test_a_gpu_that_the_caller_fills_is_left_out(busy: str) -> None:
     """The others are used, and a line says why that one is not."""
-    laid = layout(gpu(0, (42, 22)), gpu(1), busy=busy).lay()
+    laid = layout(gpu(0, (42, 22)), gpu(1), when_busy=busy).lay()
     assert [slot.devices for slot in laid.slots] == [("GPU-1",)]
     said = "".join(laid.waiting + laid.notes)
     assert "gpu 0: this process holds 22.0 of 24.0 GiB of it, because TensorFlow started before" in said

@@ -44,8 +44,10 @@ def test_a_busy_gpu_is_waited_for(gpu_lab: Any, until: Callable[..., Any]) -> No
     lab.lab.hold()
     scheduler = lab.start(trials=8)
     until("the first trial", lambda: len(lab.began()) == 1)
-    assert lab.lab.search.places.waiting == ["gpu 1: a process (pid 4000000001) computes on it: waiting (--busy wait)"]
-    reason = "gpu 1: a process (pid 4000000001) computes on it: waiting (--busy wait)"
+    assert lab.lab.search.places.waiting == [
+        "gpu 1: a process (pid 4000000001) computes on it: waiting (--when-busy wait)"
+    ]
+    reason = "gpu 1: a process (pid 4000000001) computes on it: waiting (--when-busy wait)"
     assert lab.says("status", "runs/search it").count(reason) == 1
     assert "others compute on it: a search waits for it" in lab.says("devices")
     lab.nvml.devices[1]["compute"] = []
@@ -58,7 +60,7 @@ def test_a_busy_gpu_is_waited_for(gpu_lab: Any, until: Callable[..., Any]) -> No
     lab.lab.let_go()
     assert scheduler.wait(60) == 0
     assert Counter(gpu for _, gpu in lab.began()) == {0: 1, 1: 7}
-    assert "gpu 0: a process (pid 4000000001) computes on it: waiting (--busy wait)" in lab.lab.said
+    assert "gpu 0: a process (pid 4000000001) computes on it: waiting (--when-busy wait)" in lab.lab.said
     assert [len(event["slots"]) for event in lab.lab.events("slots_changed")] == [2, 1]
     lab.sound()
 
@@ -80,14 +82,16 @@ def test_busy_gpus_may_be_skipped_or_shared(gpu_lab: Any) -> None:
     lab = gpu_lab(2)
     lab.nvml.devices[0]["compute"] = [FOREIGN]
     lab.nvml.save()
-    assert lab.finish("--busy", "skip", trials=3) == 0
+    assert lab.finish("--when-busy", "skip", trials=3) == 0
     assert {gpu for _, gpu in lab.began()} == {1}
-    assert lab.lab.search.places.notes == ["gpu 0: a process (pid 4000000001) computes on it: skipped (--busy skip)"]
+    assert lab.lab.search.places.notes == [
+        "gpu 0: a process (pid 4000000001) computes on it: skipped (--when-busy skip)"
+    ]
     lab.nvml.devices[1]["compute"] = [FOREIGN]
     lab.nvml.save()
-    assert lab.finish("--busy", "skip", "--run", "runs/none", trials=3) == 2
-    assert "--busy wait waits" in lab.lab.said
-    assert lab.finish("--busy", "share", "--run", "runs/shared", trials=4) == 0
+    assert lab.finish("--when-busy", "skip", "--run", "runs/none", trials=3) == 2
+    assert "--when-busy wait waits" in lab.lab.said
+    assert lab.finish("--when-busy", "share", "--run", "runs/shared", trials=4) == 0
 
 
 # ---------------------------------------------------------------------------- memory
@@ -297,7 +301,9 @@ def test_the_set_of_gpus_changes(gpu_lab: Any, until: Callable[..., Any]) -> Non
     lab.says("set", "runs/search it", "--gpus", "1,2")
     until("the second trial", lambda: len(lab.began()) == 2)
     assert lab.began() == [(0, 0), (1, 1)]
-    assert lab.lab.search.places.waiting == ["gpu 2: a process (pid 4000000001) computes on it: waiting (--busy wait)"]
+    assert lab.lab.search.places.waiting == [
+        "gpu 2: a process (pid 4000000001) computes on it: waiting (--when-busy wait)"
+    ]
     assert "does not change between GPUs and the CPU" in lab.lab.ask("set", gpus="none")["error"]
     assert "there is no such GPU" in lab.lab.ask("set", gpus=["7"])["error"]
     lab.lab.let_go()

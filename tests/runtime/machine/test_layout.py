@@ -58,7 +58,7 @@ def test_a_gpu_that_others_use_leaves_a_gap() -> None:
     whole = made.lay()
     assert made.judge([busy(1)], ())
     assert places(made) == [(0, "GPU-0"), (2, "GPU-2"), (3, "GPU-0"), (5, "GPU-2")]
-    assert made.lay().waiting == ["gpu 1: python (pid 77 of ada) computes on it: waiting (--busy wait)"]
+    assert made.lay().waiting == ["gpu 1: python (pid 77 of ada) computes on it: waiting (--when-busy wait)"]
     assert {slot.cores for slot in made.lay().slots} <= {slot.cores for slot in whole.slots}
     assert not made.judge([busy(1)], ())
     assert made.judge([free(1)], ())
@@ -70,19 +70,19 @@ def test_our_own_processes_are_nobodys_rivals() -> None:
     made = layout(1)
     assert not made.judge([busy(0)], {77})
     assert not made.judge([Gpu(index=0, uuid="GPU-0", processes=(Process(pid=5, kind="graphics"),))], ())
-    shared = layout(1, busy="share")
+    shared = layout(1, when_busy="share")
     assert not shared.judge([busy(0)], (), first=True)
 
 
 def test_skipped_gpus_are_skipped_from_the_first() -> None:
     """Who comes later comes to where our trials are. With none left there is a way out."""
-    made = layout(2, busy="skip")
+    made = layout(2, when_busy="skip")
     assert made.judge([busy(0), free(1)], (), first=True)
     assert places(made) == [(1, "GPU-1")]
     assert not made.judge([free(0), busy(1)], ())
-    assert made.lay().notes == ["gpu 0: python (pid 77 of ada) computes on it: skipped (--busy skip)"]
-    with pytest.raises(UsageError, match="--busy wait waits"):
-        layout(1, busy="skip").judge([busy(0)], (), first=True)
+    assert made.lay().notes == ["gpu 0: python (pid 77 of ada) computes on it: skipped (--when-busy skip)"]
+    with pytest.raises(UsageError, match="--when-busy wait waits"):
+        layout(1, when_busy="skip").judge([busy(0)], (), first=True)
 
 
 def test_pairs_of_gpus_are_made_anew_without_a_broken_one() -> None:

@@ -47,7 +47,7 @@ def notes(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(
     ("before", "options"),
-    [("", []), (THREAD, []), ("", ["--launch", "spawn"])],
+    [("", []), (THREAD, []), ("", ["--start-method", "spawn"])],
     ids=["forked", "loaded in each fork", "started anew"],
 )
 def test_a_trial_keeps_to_its_slot(gpu_lab: Any, before: str, options: list[str]) -> None:

@@ -53,7 +53,7 @@ def test_a_value_on_which_the_best_agree() -> None:
     """It is named with the evidence, and what may be dropped."""
     assert told(trials(*[0.01] * 5, *[0.1, 0.001, 0.1, 0.01, 0.001] * 2)) == [
         "The 5 best trials all have rate = 0.01, as 7 of all 15 do (by chance: 0.7 %). "
-        "It looks settled: stop, and drop the other values (0.1, 0.001), or run it with --narrow."
+        "It looks settled: stop, and drop the other values (0.1, 0.001), or run it with --fix-settled."
     ]
 
 
