@@ -107,7 +107,7 @@ def test_a_link_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_run_directory_is_its_owners_alone(tmp_path: Path) -> None:
-    """Unless that owner has opened it; then it stays open, also after a restart, which says where the older run is kept."""
+    """Unless that owner has opened it; then it stays open. A restart says where it keeps the older run."""
     run = RunDir(tmp_path / "runs" / "x")
     prepare(run, restart=False)
     assert stat.S_IMODE(run.path.stat().st_mode) == 0o700
