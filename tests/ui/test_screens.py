@@ -25,19 +25,20 @@ gs.Hyperband(train=train, objective="loss", max_epochs=9, seed=1, gpus="none", c
 """
 
 
-@pytest.mark.parametrize("columns", [50, 120])
-def test_top(make_run: Callable[..., Any], window: Callable[..., Any], columns: int) -> None:
+@pytest.mark.parametrize(("columns", "height"), [(50, 30), (80, 24), (120, 30)])
+def test_top(make_run: Callable[..., Any], window: Callable[..., Any], columns: int, height: int) -> None:
     """Slots, trials, curve and keys have their places, narrow or wide, and after a resize; q leaves a clean screen."""
     made = make_run("on a screen")
     lock = RunLock(made.dir.lock)
     for _ in range(5):
         made.step()
-    tmux = window("top", made.dir.path, columns=columns, lines=30)
+    tmux = window("top", made.dir.path, columns=columns, lines=height)
     for width in (columns, columns + 20):
-        tmux.resize(width, 30)
+        tmux.resize(width, height)
         screen = tmux.until(lambda screen: any("best, trial" in line for line in screen))
         assert sum(line.lstrip().startswith(("cpu 0 ", "cpu 1 ")) for line in screen) == 2
-        assert any(line.split()[:3] == ["trial", "state", "epochs"] for line in screen)
+        assert screen[0].split()[:4] == ["on", "a", "screen", "running"]
+        assert any(line.split()[:3] == ["trial", "▲", "state"] for line in screen)
         assert "q Quit" in screen[-1]
         assert max(map(len, screen)) <= width
     tmux._call("set-option", "remain-on-exit", "on")

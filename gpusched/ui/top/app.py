@@ -5,27 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 from textual import work
 from textual.app import App, ComposeResult
-from textual.binding import BindingType
-from textual.coordinate import Coordinate
-from textual.widgets import DataTable, Footer, RichLog, Static, TabbedContent, TabPane
+from textual.binding import Binding, BindingType
+from textual.events import Key, Resize
+from textual.widgets import DataTable, Footer, Input, Static
 
 from gpusched.core.policy import Phase
-from gpusched.core.trial import TrialState, standing
+from gpusched.core.trial import TrialState
 from gpusched.errors import GpuschedError
 from gpusched.storage.lock import holder
 from gpusched.ui import words
 from gpusched.ui.draw import Load, best, progress, slots
-from gpusched.ui.facts import Facts, Observer, best_of
-from gpusched.ui.logs.tail import LogFile
+from gpusched.ui.facts import Facts, Observer
 from gpusched.ui.order import order
 from gpusched.ui.status import state
-from gpusched.ui.top.chart import Curve, chart
-from gpusched.ui.top.rows import ORDERS, TrialRow, trial_rows
-from gpusched.ui.top.screens import Ask
+from gpusched.ui.top import acting
+from gpusched.ui.top.about import About
+from gpusched.ui.top.filtering import filtered
+from gpusched.ui.top.rows import ORDERS, Column, columns, ordered, rising, trial_rows
+from gpusched.ui.top.screens import Ask, Help
+from gpusched.ui.top.table import TrialTable
 from gpusched.ui.watch.meter import Meter
 
 if TYPE_CHECKING:
@@ -34,9 +36,8 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.5
 #: Every so many looks times and loads are shown anew, though nothing has happened.
 _CLOCK_LOOKS = 4
-#: Of a log, so many of the last lines are shown when a trial is selected.
-LOG_LINES = 200
-_COLUMNS = ("trial", "state", "epochs", "score", "time", "values")
+#: Terminals with fewer lines show no devices, or nothing of the chosen trial either.
+LOW, FLAT = 20, 14
 
 
 class Top(App[None]):
@@ -45,24 +46,36 @@ class Top(App[None]):
     TITLE = "gpusched top"
     ENABLE_COMMAND_PALETTE = False
     CSS = """
-    #head { height: auto; padding: 0 1; }
-    #slots { height: auto; max-height: 30%; padding: 0 1; margin-top: 1; }
-    #trials { height: 1fr; min-height: 5; margin-top: 1; }
-    #about { height: 45%; min-height: 8; }
+    Screen { overflow: hidden; }
+    #head { height: auto; max-height: 5; padding: 0 1; }
+    #slots { height: auto; padding: 0 1; margin-top: 1; }
+    #shown { height: 1; padding: 0 1; color: $text-warning; }
+    #filter { height: 1; padding: 0 1; border: none; display: none; }
+    .typing #filter { display: block; }
+    .typing #shown { display: none; }
+    #trials { height: 1fr; min-height: 4; scrollbar-size-horizontal: 0; }
+    #about { height: 40%; min-height: 8; }
+    .low #slots, .flat #about { display: none; }
     RichLog, #curve, #values { height: 1fr; padding: 0 1; }
+    TabPane { padding: 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
+        ("question_mark", "help", "Help"),
         ("q", "quit", "Quit"),
+        ("slash", "filter", "Filter"),
         ("s", "sort", "Sort"),
-        ("S", "turn", "Reverse"),
         ("x", "stop_trial", "Stop trial"),
         ("r", "retry", "Retry"),
         ("p", "pause", "Pause/resume"),
-        ("plus", "cap(1)", "Cap +"),
-        ("minus", "cap(-1)", "Cap −"),
-        ("c", "tab('curve-tab')", "Curve"),
-        ("l", "tab('log-tab')", "Log"),
-        ("v", "tab('values-tab')", "Values"),
+        Binding("S", "turn", "Reverse", show=False),
+        Binding("less_than_sign", "next_column(-1)", "Sort by the column before", show=False),
+        Binding("greater_than_sign", "next_column(1)", "Sort by the next column", show=False),
+        Binding("plus", "cap(1)", "Cap +", show=False),
+        Binding("minus", "cap(-1)", "Cap −", show=False),
+        Binding("c", "tab('curve-tab')", "Curve", show=False),
+        Binding("l", "tab('log-tab')", "Log", show=False),
+        Binding("v", "tab('values-tab')", "Values", show=False),
+        Binding("escape", "show_all", "All trials", show=False),
     ]
 
     def __init__(self, run: Run, *, look_seconds: float = LOOK_SECONDS) -> None:
@@ -71,46 +84,49 @@ class Top(App[None]):
         self.look_seconds = look_seconds
         self.sorted_by = "trial"
         self.turned = False
-        self.selected: int | None = None
+        self.filter = ""
         self._observer = Observer(run)
         self._meter = Meter()
         self._load: dict[int, Load] = {}
         self._looks = 0
         self._shown: tuple[object, ...] = ()  #: what decides the picture, as it was when last drawn
-        self._rows: list[TrialRow] = []
         self._facts: Facts | None = None
+        self._pid: int | None = None  #: of the scheduler
+        self._columns: list[Column] = []
         self._head = Static(id="head", markup=False)
         self._slots = Static(id="slots", markup=False)
-        self._table: DataTable[Text] = DataTable(id="trials", cursor_type="row", zebra_stripes=True)
-        self._tabs = TabbedContent(id="about")
-        self._curve = Static(id="curve", markup=False)
-        self._text = RichLog(id="log", markup=False, highlight=False, wrap=False, max_lines=5000)
-        self._values = Static(id="values", markup=False)
-        self._trial_log: LogFile | None = None
+        self._typed = Input(id="filter", placeholder="failed   12   adam   lr<0.01   (Enter keeps it, Esc shows all)")
+        self._how_many = Static(id="shown", markup=False)
+        self._table = TrialTable()
+        self._about = About(run, self._observer.curves)
+
+    @property
+    def selected(self) -> int | None:
+        """The trial under the cursor."""
+        return self._table.chosen
 
     def compose(self) -> ComposeResult:
         yield self._head
         yield self._slots
+        yield self._typed
+        yield self._how_many
         yield self._table
-        with self._tabs:
-            with TabPane("Curve", id="curve-tab"):
-                yield self._curve
-            with TabPane("Log", id="log-tab"):
-                yield self._text
-            with TabPane("Values", id="values-tab"):
-                yield self._values
+        yield self._about
         yield Footer()
 
     async def on_mount(self) -> None:
-        table = self._table
-        for column in _COLUMNS:
-            table.add_column(column, key=column)
-        table.focus()
+        self._table.focus()
         await self.look()
         self.set_interval(self.look_seconds, self.look)
 
     def on_unmount(self) -> None:
         self._meter.close()
+
+    def on_resize(self, event: Resize) -> None:
+        page = self.screen_stack[0]  # a question may stand above it
+        page.set_class(event.size.height < LOW, "low")
+        page.set_class(event.size.height < FLAT, "flat")
+        self.call_after_refresh(self.look)
 
     # ------------------------------------------------------------------ looking
 
@@ -119,161 +135,148 @@ class Top(App[None]):
         if not self._head.is_attached:
             return  # closing
         self.watched.update()
-        pid = holder(self.watched.dir.lock)
+        self._pid = pid = holder(self.watched.dir.lock)
         self._looks += 1
-        picture: tuple[object, ...] = (
-            len(self.watched.events),
-            pid,
-            self.size,
-            self.sorted_by,
-            self.turned,
-            self.selected,
-        )
+        picture: tuple[object, ...] = (len(self.watched.events), pid, self.size, self._about.size, self.selected)
+        picture += (self.sorted_by, self.turned, self.filter)
         picture += tuple(self._observer.curves.stamp(trial.id) for trial in self.watched.search.running)
         # A picture that is drawn anew costs a hundred times what it costs to see that nothing has changed.
         if picture == self._shown and (pid is None or self._looks % _CLOCK_LOOKS):
             if self.selected is not None:
-                await self._show_log(self.selected)
+                await self._about.show_log(self.selected)
             return
         self._shown = picture
-        facts = self._observer.look(alive=pid is not None)
+        facts = self._facts = self._observer.look(alive=pid is not None)
         if self._looks % _CLOCK_LOOKS <= 1:
             self._load = self._meter.sample(facts.running)
-        width = self.size.width
-        head = Text.assemble((words.clean(facts.name), "bold"), "  ", state(facts, self.watched, pid))
-        left = f", about {words.duration(facts.seconds_left)} left" if facts.seconds_left is not None else ""
-        head.append(f"  {words.duration(facts.seconds)}{left}")
-        head.append(f"  sorted by {self.sorted_by}{' reversed' if self.turned else ''}", "bright_black")
-        self._head.update(Group(head, progress(facts, width), best(facts, width)))
-        self._slots.update(slots(facts, facts.rows, self._load, width) if pid is not None else "")
-        self._facts = facts
-        self._show_trials()
-        await self._show_selected(facts)
+        self._head.update(self._headline(facts))
+        self._slots.update(self._devices(facts) if pid is not None else "")
+        self._show_trials(facts)
+        self.refresh_bindings()
+        if self.selected is not None:
+            await self._about.show(self.watched.search.trials[self.selected], facts.objective)
 
-    def _show_trials(self) -> None:
-        running = {row.trial: row for row in self._facts.running if row.trial is not None} if self._facts else {}
-        rows = trial_rows(self.watched.search, running, self.sorted_by, reverse=self.turned)
-        table = self._table
-        if [row.trial for row in rows] != [row.trial for row in self._rows]:
-            scroll = table.scroll_offset
-            table.clear()
-            for row in rows:
-                table.add_row(*map(Text, row.cells()), key=str(row.trial))
-            ids = [row.trial for row in rows]
-            if self.selected in ids:
-                table.move_cursor(row=ids.index(self.selected), scroll=False)
-                table.scroll_to(y=scroll.y, animate=False)
-        else:
-            for n, (old, new) in enumerate(zip(self._rows, rows, strict=True)):
-                for column, (was, cell) in enumerate(zip(old.cells(), new.cells(), strict=True)):
-                    if was != cell:
-                        table.update_cell_at(Coordinate(n, column), Text(cell))
-        self._rows = rows
-        if self.selected is None and rows:
-            self._select(rows[0].trial)
+    def _headline(self, facts: Facts) -> RenderableType:
+        width = self.size.width - 2
+        known = self._pid is not None and facts.seconds_left is not None
+        left = f", about {words.duration(facts.seconds_left)} left" if known else ""
+        head = Text.assemble((words.clean(facts.name), "bold"), "  ", state(facts, self.watched, self._pid))
+        lines = [progress(facts, width), best(facts, width)]
+        for line in lines:
+            line.no_wrap, line.overflow = True, "ellipsis"
+        return Group(head.append(f"  {words.duration(facts.seconds)}{left}"), *lines)
+
+    def _devices(self, facts: Facts) -> RenderableType:
+        """The slots: on low terminals the first few, those at work before those that are idle."""
+        room = max(2, self.size.height // 4 - 3)
+        rows = [*facts.running, *(row for row in facts.rows if row.trial is None)]
+        table = slots(facts, rows[:room], self._load, self.size.width - 2)
+        if len(rows) <= room:
+            return table
+        return Group(table, Text(f"and {words.plural(len(rows) - room, 'more slot')}", style="bright_black"))
+
+    def _show_trials(self, facts: Facts) -> None:
+        running = {row.trial: row for row in facts.running if row.trial is not None}
+        self._columns = columns(self.watched.search, facts.objective)
+        rows = trial_rows(self.watched.search, running)
+        shown = filtered(ordered(rows, self.sorted_by, reverse=self.turned), self._columns, self.filter)
+        way = rising(self.sorted_by, facts.direction, reverse=self.turned)
+        self._table.show(self._columns, shown, self.sorted_by, rising=way)
+        told = (
+            f"{self.filter}: {len(shown)} of {words.plural(len(rows), 'trial')}; Esc shows all" if self.filter else ""
+        )
+        self._how_many.update(words.clean(told))
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
-        table = event.data_table
-        # Filling the table anew highlights rows in passing: what counts is where the cursor is by now.
-        if event.row_key.value is None or not table.is_valid_coordinate(table.cursor_coordinate):
-            return
-        if table.coordinate_to_cell_key(table.cursor_coordinate).row_key == event.row_key:
-            self._select(int(event.row_key.value))
+        if self._table.chosen_now(event) is not None:
+            self.call_later(self.look)
 
     def on_data_table_header_selected(self, event: DataTable.HeaderSelected) -> None:
-        column = event.column_key.value
-        if column in ORDERS:
-            self.turned = not self.turned if column == self.sorted_by else False
-            self.sorted_by = column
-            self._show_trials()
+        column = str(event.column_key.value)
+        self._sort(column, turned=not self.turned if column == self.sorted_by else False)
 
-    def _select(self, trial: int) -> None:
-        if trial == self.selected:
-            return
-        self.selected = trial
-        self._trial_log = None
+    # ------------------------------------------------------------------ choosing what is shown
+
+    def _sort(self, column: str, *, turned: bool = False) -> None:
+        self.sorted_by, self.turned = column, turned
+        self._table.release()
         self.call_later(self.look)
 
-    async def _show_selected(self, facts: Facts) -> None:
-        trial = self.watched.search.trials.get(self.selected) if self.selected is not None else None
-        if trial is None:
-            return
-        self._show_curve(trial.id, facts.objective)
-        name_width = max((len(words.clean(name)) for name in trial.values), default=0)
-        lines = [f"{words.clean(name):<{name_width}}  {words.value(value)}" for name, value in trial.values.items()]
-        if trial.failure is not None:
-            lines += ["", words.plain_lines(trial.failure.traceback or trial.failure.message)]
-        state = standing(trial, self.watched.search.oracle)
-        self._values.update(Text("\n".join([f"trial {trial.id}, {state}", "", *lines])))
-        await self._show_log(trial.id)
+    def action_sort(self) -> None:
+        now = ORDERS.index(self.sorted_by) if self.sorted_by in ORDERS else -1
+        self._sort(ORDERS[(now + 1) % len(ORDERS)])
 
-    def _show_curve(self, trial: int, objective: str) -> None:
-        curves = [Curve(f"trial {trial}", self._points(trial, objective), "cyan")]
-        leader = best_of(self.watched.search.oracle)
-        if leader is not None and leader.trial != trial:
-            curves.append(Curve(f"best, trial {leader.trial}", self._points(leader.trial, objective), "green"))
-        widget = self._curve
-        size = widget.size
-        widget.update(Group(*chart(curves, size.width - 2, size.height)))
+    def action_turn(self) -> None:
+        self._sort(self.sorted_by, turned=not self.turned)
 
-    def _points(self, trial: int, objective: str) -> list[tuple[float, float | None]]:
-        return [(line["epoch"], line.get(objective)) for line in self._observer.curves.of(trial)]
+    def action_next_column(self, step: int) -> None:
+        keys = [column.key for column in self._columns]
+        now = keys.index(self.sorted_by) if self.sorted_by in keys else 0
+        self._sort(keys[(now + step) % len(keys)])
 
-    async def _show_log(self, trial: int) -> None:
-        widget = self._text
-        if self._trial_log is None:
-            widget.clear()
-            self._trial_log = LogFile(self.watched.dir.trial(trial).log, colors=True)
-            await self._trial_log.seek_to_last(LOG_LINES)
-        log = self._trial_log
-        async for lines in log.news():
-            if log is not self._trial_log:  # another trial was selected meanwhile
-                return
-            for line in lines:
-                widget.write(Text.from_ansi(line))
+    def action_filter(self) -> None:
+        self.screen.add_class("typing")
+        self._typed.focus()
+
+    def action_show_all(self) -> None:
+        self._typed.value = self.filter = ""
+        self._leave_filter()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self.filter = event.value
+        self.call_later(self.look)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        self._leave_filter()
+
+    def _leave_filter(self) -> None:
+        self.screen.remove_class("typing")
+        self._table.focus()
+        self.call_later(self.look)
+
+    def action_tab(self, tab: str) -> None:
+        self._table.held = self.selected is not None  # Who reads on does not want another trial's.
+        self._about.turn_to(tab)
+        self.call_after_refresh(self._table.focus)
+
+    def action_help(self) -> None:
+        self.push_screen(Help())
 
     # ------------------------------------------------------------------ acting
 
-    def action_tab(self, tab: str) -> None:
-        self._tabs.active = tab
-        self.call_after_refresh(self._table.focus)
+    def _refusal(self, action: str) -> str | None:
+        alive = self._pid is not None
+        return acting.refusal(self.watched.search, alive, action, self.selected) if action in acting.ORDERS else None
 
-    def action_sort(self) -> None:
-        self.sorted_by = ORDERS[(ORDERS.index(self.sorted_by) + 1) % len(ORDERS)]
-        self.turned = False
-        self.call_later(self.look)
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that can do nothing now are shown dimmed."""
+        return None if self._refusal(action) else True
 
-    def action_turn(self) -> None:
-        self.turned = not self.turned
-        self.call_later(self.look)
+    def on_key(self, event: Key) -> None:
+        """They say why."""
+        for binding in self._bindings.key_to_bindings.get(event.key, ()):
+            if (why := self._refusal(binding.action.partition("(")[0])) is not None:
+                self.notify(why, severity="warning", markup=False)
 
     def action_stop_trial(self) -> None:
         trial = self.selected
-        if trial is not None:
-            self._ask(
-                f"Stop trial {trial}? It counts as failed and is not promoted.",
-                lambda: self._order("stop_trials", trials=[trial]),
-            )
+        self._ask(
+            f"Stop trial {trial}? It counts as failed and is not promoted.",
+            lambda: self._order("stop_trials", trials=[trial]),
+        )
 
     def action_retry(self) -> None:
         trial = self.selected
-        if trial is not None:
-            running = self.watched.search.trials[trial].state is TrialState.RUNNING
-            how = "It begins again from its newest checkpoint." if running else "The next new trial gets its values."
-            self._ask(f"Try trial {trial} again? {how}", lambda: self._order("retry", trials=[trial]))
+        assert trial is not None
+        running = self.watched.search.trials[trial].state is TrialState.RUNNING
+        how = "It begins again from its newest checkpoint." if running else "The next new trial gets its values."
+        self._ask(f"Try trial {trial} again? {how}", lambda: self._order("retry", trials=[trial]))
 
     def action_pause(self) -> None:
         self._order("resume" if self.watched.search.phase is Phase.PAUSED else "pause")
 
     def action_cap(self, step: int) -> None:
-        loads: dict[str, int] = {}
-        for slot in self.watched.search.slots.slots.values():
-            for device in slot.devices:
-                loads[device] = loads.get(device, 0) + 1
-        if not loads or "cpu" in loads:
-            self.notify("the cap counts trials on a GPU, and this search runs on CPU slots", severity="warning")
-            return
-        self._order("set", per_gpu=max(1, max(loads.values()) + step))
+        self._order("set", per_gpu=max(1, acting.cap(self.watched.search) + step))
 
     def _ask(self, question: str, act: Callable[[], object]) -> None:
         def answered(yes: bool | None) -> None:

@@ -13,13 +13,48 @@ from typing import Any
 
 import pytest
 
+from gpusched.hyperparameters import HyperParameters
 from gpusched.runtime.reader import Run
 from gpusched.storage.lock import RunLock
 
 textual = pytest.importorskip("textual")
+from textual.binding import Binding  # noqa: E402
 from textual.widgets import DataTable, RichLog, Static  # noqa: E402
 
 from gpusched.ui.top.app import Top  # noqa: E402
+
+#: The smallest terminal that is common.
+SMALL = (80, 24)
+#: What stands on the keys that textual has names for.
+DISPLAYED = {
+    "question_mark": "?",
+    "slash": "/",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
+    "plus": "+",
+    "minus": "-",
+    "escape": "Esc",
+    "esc": "Esc",
+}
+
+
+def screen(app: Top) -> list[str]:
+    """What is seen, line by line."""
+    return [line.text.rstrip() for line in app.screen._compositor.render_strips()]
+
+
+def titles(table: DataTable[Any]) -> list[str]:
+    return [str(column.label) for column in table.ordered_columns]
+
+
+def conditional() -> HyperParameters:
+    """A space with a hyperparameter that not all trials have."""
+    hp = HyperParameters()
+    hp.Int("units", 16, 256, step=16)
+    hp.Choice("optimizer", ["adam", "sgd"])
+    with hp.conditional_scope("optimizer", ["sgd"]):
+        hp.Float("momentum", 0.0, 0.9)
+    return hp
 
 
 def top(made: Any) -> Top:
@@ -85,16 +120,133 @@ async def test_trials_are_sorted_by_a_key(make_run: Callable[..., Any]) -> None:
         assert [int(trial) for trial in column(app, 0)[:-1]] == made.run.search.oracle.rank()
 
 
-async def test_the_cursor_stays_on_its_trial_when_the_order_changes(make_run: Callable[..., Any]) -> None:
-    """Sorting moves rows, not what one looks at."""
-    app = top(make_run(algorithm="random", max_epochs=2, max_trials=6).finish())
+async def test_sorting_shows_the_best_first(make_run: Callable[..., Any]) -> None:
+    """Wherever the cursor was, `s` shows the first rows, and the cursor is in the first; so does `S`."""
+    made = make_run(algorithm="random", max_epochs=2, max_trials=40).finish()
+    ranked = list(map(str, made.run.search.oracle.rank()))
+    app = top(made)
+    async with app.run_test(size=SMALL) as pilot:
+        table = app.query_one("#trials", DataTable)
+        await pilot.press("end")
+        await until(lambda: app.selected == 39 and table.scroll_offset.y > 0)
+        for key, first in (("s", ranked), ("S", ranked[::-1])):
+            await pilot.press(key)
+            await until(lambda: column(app, 0) == first)  # noqa: B023
+            await until(lambda: (str(app.selected), table.cursor_row, table.scroll_offset.y) == (first[0], 0, 0))  # noqa: B023
+
+
+async def test_the_cursor_stays_on_the_trial_one_has_chosen(make_run: Callable[..., Any]) -> None:
+    """Rows that move by themselves take it along; where nobody has moved it, it stays in the first row."""
+    made = make_run(algorithm="random", max_epochs=2, max_trials=12)
+    for _ in range(4):
+        made.step()
+    app = top(made)
     async with app.run_test(size=(120, 40)) as pilot:
-        await pilot.press("down", "down")
-        await until(lambda: app.selected == 2)
+        table = app.query_one("#trials", DataTable)
         await pilot.press("s")
-        await until(lambda: app.sorted_by == "score" and column(app, 0) != ["0", "1", "2", "3", "4", "5"])
-        await pilot.pause()
-        assert app.selected == 2
+        await until(lambda: app.sorted_by == "score" and table.cursor_row == 0)
+        made.step()
+        await until(lambda: column(app, 1).count("completed") == 5)
+        await until(lambda: (str(app.selected), table.cursor_row) == (column(app, 0)[0], 0))
+        await pilot.press("down")
+        await until(lambda: table.cursor_row == 1)
+        chosen = app.selected
+        made.finish()
+        await until(lambda: column(app, 1) == ["completed"] * 12)
+        await until(lambda: table.cursor_row == column(app, 0).index(str(chosen)))
+        assert app.selected == chosen
+
+
+@pytest.mark.parametrize("slots", [1, 2, 8])
+async def test_all_has_its_place_on_a_small_terminal(make_run: Callable[..., Any], slots: int) -> None:
+    """At 80×24: the name, the best, a slot, trials, the whole chart and the keys, with nothing scrolled away."""
+    made = make_run(algorithm="random", max_epochs=2, max_trials=40, slots=slots)
+    for _ in range(20):
+        made.step()
+    lock = RunLock(made.dir.lock)
+    app = top(made)
+    async with app.run_test(size=SMALL) as pilot:
+        await pilot.press("end")
+        await until(lambda: app.selected == 19 + slots and any("━ trial" in line for line in screen(app)))
+        lines = screen(app)
+    lock.release()
+    assert lines[0].split()[:2] == ["digits", "running"]
+    assert [line.split()[0] for line in lines[1:3]] == ["trials", "best"]
+    assert any(line.split()[:2] == ["cpu", "0"] for line in lines)
+    assert any("more slot" in line for line in lines) == (slots > 3)
+    table = next(n for n, line in enumerate(lines) if line.split()[:1] == ["trial"])
+    assert len([line for line in lines[table + 1 : table + 4] if line.split()[0].isdecimal()]) == 3
+    assert lines[-1].split()[:4] == ["?", "Help", "q", "Quit"]
+    assert "p Pause/resume" in lines[-1]
+
+
+async def test_a_hyperparameter_is_a_column(make_run: Callable[..., Any]) -> None:
+    """In the order of the space, sorted by with < and >; trials that do not have one come last."""
+    made = make_run(algorithm="random", max_epochs=2, max_trials=6, space=conditional()).finish()
+    trials = made.run.search.trials
+    momentum = {n: trial.values["momentum"] for n, trial in trials.items() if "momentum" in trial.values}
+    assert 0 < len(momentum) < 6
+    app = top(made)
+    async with app.run_test(size=(120, 40)) as pilot:
+        table = app.query_one("#trials", DataTable)
+        assert titles(table) == ["trial ▲", "state", "epochs", "val_accuracy", "time", "units", "optimizer", "momentum"]
+        assert column(app, 6) == [trials[n].values["optimizer"] for n in range(6)]
+        for key in ("<", "S"):
+            await pilot.press("less_than_sign" if key == "<" else key)
+            for order in [sorted(momentum, key=lambda n: momentum[n], reverse=key == "S")]:
+                await until(lambda: list(map(int, column(app, 0)))[: len(order)] == order)  # noqa: B023
+            assert all(cell == "" for cell in column(app, 7)[len(momentum) :])
+
+
+async def test_the_filter_shows_some_trials(make_run: Callable[..., Any]) -> None:
+    """What is typed counts at once; Enter keeps it, Esc shows all; keys that act are letters meanwhile."""
+    app = top(make_run(algorithm="random", max_epochs=2, max_trials=6, failing={2}).finish())
+    async with app.run_test(size=SMALL, notifications=True) as pilot:
+        await pilot.press("slash", *"fail")
+        await until(lambda: column(app, 0) == ["2"] and app.selected == 2)
+        await pilot.press("enter")
+        await until(lambda: any("fail: 1 of 6 trials; Esc shows all" in line for line in screen(app)))
+        await pilot.press("s")
+        await until(lambda: app.sorted_by == "score")
+        assert column(app, 0) == ["2"]
+        await pilot.press("slash", *" x")
+        await until(lambda: column(app, 0) == [])
+        await pilot.press("escape")
+        await until(lambda: len(column(app, 0)) == 6 and app.selected == int(column(app, 0)[0]))
+        assert not app._notifications
+
+
+async def test_help_names_every_key(make_run: Callable[..., Any]) -> None:
+    """`?` shows them all on a small terminal, and closes again."""
+    app = top(make_run(algorithm="random", max_epochs=2, max_trials=3).finish())
+    async with app.run_test(size=SMALL) as pilot:
+        await pilot.press("question_mark")
+        await until(lambda: any("keys of gpusched top" in line for line in screen(app)))
+        lines = screen(app)
+        named = {key for line in lines if "│" in line for key in line.split("│")[1].partition("  ")[0].split()}
+        names = {app.get_key_display(binding) for binding in Top.BINDINGS if isinstance(binding, Binding)}
+        names |= {DISPLAYED.get(binding[0], binding[0]) for binding in Top.BINDINGS if isinstance(binding, tuple)}
+        assert {DISPLAYED.get(name, name) for name in names} <= named
+        await pilot.press("escape")
+        await until(lambda: not any("keys of gpusched top" in line for line in screen(app)))
+
+
+async def test_keys_act_on_what_is_alive_only(make_run: Callable[..., Any]) -> None:
+    """A trial that has completed is neither stopped nor retried, CPU slots have no cap: said without a question."""
+    made = make_run(algorithm="random", max_epochs=2, max_trials=6)
+    made.step()
+    app = top(made)
+    with scheduler(made) as orders:
+        async with app.run_test(size=SMALL, notifications=True) as pilot:
+            assert column(app, 1)[0] == "completed"
+            await pilot.press("x", "y", "r", "y", "plus")
+            await until(lambda: len(app._notifications) == 3)
+            assert [note.message for note in app._notifications] == [
+                "trial 0 is completed: only running and waiting trials can be stopped",
+                "trial 0 is completed: only running, failed and stopped trials are tried again",
+                "the cap counts trials on a GPU, and this search runs on CPU slots",
+            ]
+    assert orders == []
 
 
 async def test_a_trials_log_and_values_are_shown(make_run: Callable[..., Any]) -> None:
@@ -137,9 +289,11 @@ async def test_a_trial_is_stopped_or_retried_only_after_a_question(make_run: Cal
 
 
 async def test_a_finished_search_can_only_be_looked_at(make_run: Callable[..., Any]) -> None:
-    """Keys that act say why they do not."""
+    """Keys that act ask nothing, and say why they do not; the footer shows them dimmed."""
     app = top(make_run(algorithm="random", max_epochs=2, max_trials=3).finish())
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
-        await pilot.press("p")
-        await until(lambda: bool(app._notifications))
-        assert ["the search is not running" in note.message for note in app._notifications] == [True]
+        await pilot.press("p", "x", "r", "plus")
+        await until(lambda: len(app._notifications) == 4)
+        assert all(note.message.startswith("the search is not running") for note in app._notifications)
+        dimmed = {binding.action for _, binding, enabled, _ in app.screen.active_bindings.values() if not enabled}
+        assert dimmed == {"stop_trial", "retry", "pause", "cap(1)", "cap(-1)"}

@@ -1,0 +1,102 @@
+"""The table of trials, and its cursor: in the first row, or, once it has been moved, wherever its trial goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.text import Text
+from textual.binding import Binding, BindingType
+from textual.coordinate import Coordinate
+from textual.widgets import DataTable
+
+from gpusched.ui.top.rows import Column, TrialRow
+
+_STYLES = {"failed": "red", "stopped": "yellow", "running": "green", "eliminated": "bright_black"}
+
+
+class TrialTable(DataTable[Text]):
+    """Shows rows as they come; what has not changed is left alone."""
+
+    # Of a row there is no begin or end to go to.
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("home", "scroll_top", "First trial", show=False),
+        Binding("end", "scroll_bottom", "Last trial", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__(id="trials", cursor_type="row", zebra_stripes=True, fixed_columns=1)
+        self.chosen: int | None = None  #: the trial under the cursor
+        self.held = False  #: whether somebody has chosen it
+        self._heads: list[tuple[Column, str]] = []
+        self._shown: list[TrialRow] = []
+
+    def show(self, columns: Sequence[Column], rows: Sequence[TrialRow], sorted_by: str, *, rising: bool) -> None:
+        """These rows, in this order; the column that they are sorted by has an arrow."""
+        heads = [(column, _head(column, sorted_by, rising)) for column in columns]
+        same = [row.trial for row in rows] == [row.trial for row in self._shown]
+        if heads == self._heads and same:
+            self._update(columns, rows)
+        else:
+            self._fill(heads, rows)
+        self._heads, self._shown = heads, list(rows)
+
+    def _update(self, columns: Sequence[Column], rows: Sequence[TrialRow]) -> None:
+        for n, (old, new) in enumerate(zip(self._shown, rows, strict=True)):
+            if old == new:
+                continue
+            for place, column in enumerate(columns):
+                if old.cell(column) != new.cell(column):
+                    self.update_cell_at(Coordinate(n, place), _cell(new, column), update_width=True)
+
+    def _fill(self, heads: Sequence[tuple[Column, str]], rows: Sequence[TrialRow]) -> None:
+        offset = self.scroll_offset
+        seen = self._cursor_is_seen()
+        self.clear(columns=heads != self._heads)
+        if heads != self._heads:
+            for column, title in heads:
+                self.add_column(Text(title, justify="right" if column.right else "left"), key=column.key)
+        for row in rows:
+            self.add_row(*(_cell(row, column) for column, _ in heads), key=str(row.trial))
+        ids = [row.trial for row in rows]
+        if not self.held or self.chosen not in ids:
+            self.held = False
+            self.chosen = ids[0] if ids else None
+            self.move_cursor(row=0, scroll=False)
+            self.scroll_to(x=offset.x, y=0, animate=False)
+            return
+        self.move_cursor(row=ids.index(self.chosen), scroll=False)
+        self.scroll_to(x=offset.x, y=offset.y, animate=False)
+        if seen:
+            self.call_after_refresh(self._scroll_cursor_into_view)
+
+    def _cursor_is_seen(self) -> bool:
+        top, height = self.scroll_offset.y, max(1, self.size.height - self.header_height)
+        return top <= self.cursor_row < top + height
+
+    def release(self) -> None:
+        """Back to the first row, whatever trial comes to stand there."""
+        self.held = False
+        self._shown = []
+
+    def chosen_now(self, event: DataTable.RowHighlighted) -> int | None:
+        """The trial that somebody has moved the cursor to; None where the cursor only went with its trial."""
+        # Filling the table anew highlights rows in passing: what counts is where the cursor is by now.
+        if event.row_key.value is None or not self.is_valid_coordinate(self.cursor_coordinate):
+            return None
+        if self.coordinate_to_cell_key(self.cursor_coordinate).row_key != event.row_key:
+            return None
+        trial = int(event.row_key.value)
+        if trial == self.chosen:
+            return None
+        self.chosen, self.held = trial, True
+        return trial
+
+
+def _head(column: Column, sorted_by: str, rising: bool) -> str:
+    return f"{column.title} {'▲' if rising else '▼'}" if column.key == sorted_by else column.title
+
+
+def _cell(row: TrialRow, column: Column) -> Text:
+    style = _STYLES.get(row.state, "") if column.key == "state" else ""
+    return Text(row.cell(column), style=style, justify="right" if column.right else "left", no_wrap=True)
