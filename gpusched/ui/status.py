@@ -90,12 +90,15 @@ def unused(facts: Facts, run: Run, inventory: Inventory | None) -> list[str]:
     return reasons
 
 
-def page(run: Run, pid: int | None, width: int | None = None) -> RenderableType:
-    """What `gpusched status` prints."""
+#: As many columns as any line of the page wants.
+WIDE = 1000
+
+
+def page(run: Run, pid: int | None, width: int = WIDE) -> RenderableType:
+    """What `gpusched status` prints on so many columns."""
     from gpusched.devices import inventory
 
     facts = Observer(run).look(alive=pid is not None)
-    width = width or 200
     lines: list[RenderableType] = [
         Text.assemble((words.clean(facts.name), "bold"), f"  {facts.path}", style=""),
         _fact("state", state(facts, run, pid)),
@@ -114,7 +117,7 @@ def page(run: Run, pid: int | None, width: int | None = None) -> RenderableType:
     if rungs:
         lines += [Text(""), *rungs]
     if pid is not None and (facts.rows or run.search.places.waiting):
-        lines += [Text(""), *([slots(facts, facts.rows, {}, 100)] if facts.rows else [])]
+        lines += [Text(""), *([slots(facts, facts.rows, {}, width)] if facts.rows else [])]
         lines += [Text(f"unused: {reason}", style="bright_black") for reason in unused(facts, run, inventory())]
         lines += [Text(words.clean(note), style="bright_black") for note in run.search.places.notes]
     lines += accounts(run)

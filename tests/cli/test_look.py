@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from gpusched.cli.options import near
+from gpusched.storage.lock import RunLock
 
 
 def test_best_ranks_by_epochs_then_score_and_says_so(
@@ -80,6 +82,23 @@ def test_status_says_how_it_stands(make_run: Callable[..., Any], gpusched: Calla
     else:
         assert "state   complete" in said.out
         assert "trial 3 failed: ValueError: units is odd" in said.out
+
+
+def test_what_is_piped_is_not_cut(
+    make_run: Callable[..., Any], gpusched: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`gpusched status | cat` has every word, however narrow the window is that it was typed in."""
+    made = make_run()
+    made.step()
+    monkeypatch.setenv("COLUMNS", "40")
+    lock = RunLock(made.dir.lock)
+    try:
+        said = gpusched("status", made.dir.path).out
+    finally:
+        lock.release()
+    assert "…" not in said
+    assert re.search(r"^device +trial +place +epoch +val_accuracy +left", said, re.MULTILINE)
+    assert re.search(r"^cpu 1 .* 0/1 ", said, re.MULTILINE)
 
 
 def test_an_abandoned_run_says_how_to_go_on(make_run: Callable[..., Any], gpusched: Callable[..., Any]) -> None:

@@ -40,10 +40,12 @@ def command(run: RunDir, watch: bool, as_json: bool) -> int:
         print_json(answer(opened, pid))
         tell_damage(opened)
         return 0
-    from gpusched.ui.status import page
+    from gpusched.ui.status import WIDE, page
     from gpusched.ui.watch.terminal import Harmless, console
 
-    console().print(Harmless(page(opened, pid)), soft_wrap=True)
+    # What is read from a pipe or a file has no width to be cut to.
+    paper = console() if sys.stdout.isatty() else console(width=WIDE)
+    paper.print(Harmless(page(opened, pid, paper.width)), soft_wrap=True)
     tell_damage(opened)
     return 0
 
