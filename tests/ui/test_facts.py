@@ -12,11 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from gpusched.core.events import PauseAsked, StopAsked
+from gpusched.core.commands import Launch
+from gpusched.core.events import JobEnded, PauseAsked, StopAsked
+from gpusched.core.outcome import End
 from gpusched.ui import words
 from gpusched.ui.draw import Load, panel, title
 from gpusched.ui.facts import Observer
 from gpusched.ui.watch.plain import Teller, summary
+from gpusched.ui.watch.tuner import TrialTeller
 
 
 def test_progress_never_goes_back(make_run: Callable[..., Any]) -> None:
@@ -90,6 +93,28 @@ def test_every_event_is_one_line(make_run: Callable[..., Any]) -> None:
         "[0:00:04] search ended: complete",
     ]
     assert summary(made.run.search).startswith("3 trials, 1 failed, 4 epochs in 4 s; best: trial ")
+
+
+def test_a_trial_that_continues_says_no_epochs_that_it_has_trained(make_run: Callable[..., Any]) -> None:
+    """Its checkpoint says where it goes on; one that is promoted names the epochs of its rung."""
+    made = make_run(slots=1, max_epochs=9, factor=3)
+    search, teller = made.run.search, Teller()
+    while made.out[0].start_epoch == 0:
+        made.step()
+    promoted = made.out[0]
+    assert teller.launched(0.0, promoted, search) == [f"[0:00:00] trial {promoted.trial}: epochs 2 to 3 on cpu 0"]
+    ended = JobEnded(
+        at=search.at, trial=promoted.trial, attempt=promoted.attempt, end=End.INTERRUPTED, epochs=2, scores={}
+    )
+    (again,) = [command for command in search.handle(ended) if isinstance(command, Launch)]
+    assert (again.trial, again.start_epoch, again.stop_epoch) == (promoted.trial, 1, 3)
+    said = [f"[0:00:00] trial {promoted.trial}: continues on cpu 0, to epoch 3"]
+    assert teller.launched(0.0, again, search) == said
+    assert (
+        TrialTeller()
+        ._start(again, search)[0]
+        .startswith(f"Search: Running Trial #{promoted.trial} again on cpu 0, to epoch 3")
+    )
 
 
 def test_how_long_it_has_been_paused(make_run: Callable[..., Any]) -> None:

@@ -120,8 +120,10 @@ class Teller:
     def _launched(self, launch: Launch, search: Search) -> str:
         slot = search.slots.slots.get(launch.slot)
         where = slot.label if slot and slot.label else f"slot {launch.slot}"
+        if under_way(launch, search):
+            return f"trial {launch.trial}: continues on {where}, to epoch {launch.stop_epoch}"
         epochs = f"epochs {launch.start_epoch + 1} to {launch.stop_epoch}"
-        again = "" if launch.attempt == 1 else ", goes on" if launch.start_epoch else ", again"
+        again = ", again" if launch.attempt > 1 and not launch.start_epoch else ""
         given = f": {words.values(launch.values, 4)}" if launch.attempt == 1 else ""
         return f"trial {launch.trial}: {epochs} on {where}{again}{given}"
 
@@ -184,6 +186,12 @@ class PlainView:
     def _lines(self, lines: list[str]) -> None:
         for line in lines:
             self._output.line(line)
+
+
+def under_way(launch: Launch, search: Search) -> bool:
+    """Whether an earlier attempt has trained some of the job's epochs: the trial's checkpoint says where it goes on."""
+    trial = search.trials.get(launch.trial)
+    return launch.attempt > 1 and trial is not None and trial.epochs > launch.start_epoch
 
 
 def intent(oracle: Oracle) -> str:

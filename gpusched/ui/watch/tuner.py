@@ -20,7 +20,7 @@ from gpusched.storage.rundir import RunDir
 from gpusched.ui import words
 from gpusched.ui.facts import best_of, place_words, sign
 from gpusched.ui.logs.screen import Lines
-from gpusched.ui.watch.plain import Teller
+from gpusched.ui.watch.plain import Teller, under_way
 
 #: Of the table's columns, as in Keras Tuner.
 _WIDTH = 18
@@ -81,11 +81,12 @@ class TrialTeller(Teller):
         slot = search.slots.slots.get(launch.slot)
         where = slot.label if slot and slot.label else f"slot {launch.slot}"
         again = "" if launch.attempt == 1 else " again"
-        epochs = (
-            f"epoch {launch.stop_epoch}"
-            if launch.stop_epoch == launch.start_epoch + 1
-            else f"epochs {launch.start_epoch + 1} to {launch.stop_epoch}"
-        )
+        if under_way(launch, search):
+            epochs = f"to epoch {launch.stop_epoch}"
+        elif launch.stop_epoch == launch.start_epoch + 1:
+            epochs = f"epoch {launch.stop_epoch}"
+        else:
+            epochs = f"epochs {launch.start_epoch + 1} to {launch.stop_epoch}"
         place = place_words(search.oracle, launch.trial)
         head = f"Search: Running Trial #{launch.trial}{again} on {where}, {epochs}{f', {place}' if place else ''}"
         return [head] if launch.attempt > 1 else [head, "", *self._table(launch.values, search)]
