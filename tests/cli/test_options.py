@@ -61,3 +61,16 @@ def test_commands_are_in_sections(gpusched: Callable[..., Any]) -> None:
     listed = re.findall(r"^  ([a-z][a-z-]+) {2,}[A-Z]", said, re.MULTILINE)
     assert listed == list(COMMANDS)
     assert re.search(r"^Results:\n  best ", said, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_a_word_too_many_is_refused(gpusched: Callable[..., Any], script: Path, command: str) -> None:
+    """The script's own arguments stand behind --; one before it would have been taken without a word."""
+    for words in (["extra"], ["extra", "--seed", "1"]):
+        ended = gpusched(command, script, *words)
+        assert ended.code == 2
+        assert "'extra' is one argument too many; those of the script go after --" in ended.err
+        assert f"gpusched {command} SCRIPT -- extra" in ended.err
+    assert not (script.parent / "runs").exists()
+    script.write_text(SCRIPT + "import sys; assert sys.argv[1:] == ['extra', '--seed', '1']")
+    assert gpusched("plan", script, "--seed", 3, "--", "extra", "--seed", "1").code == 0

@@ -8,12 +8,14 @@ from typing import Any
 import click
 
 from gpusched.cli.options import examples, json_option, print_json, say
+from gpusched.cli.search.command import ScriptCommand
 from gpusched.cli.search.options import given, search_options
-from gpusched.cli.sections import Command
 
 
 @click.command(
-    "plan", cls=Command, epilog=examples("gpusched plan search.py", "gpusched plan search.py --calibrate --cpu-slots 4")
+    "plan",
+    cls=ScriptCommand,
+    epilog=examples("gpusched plan search.py", "gpusched plan search.py --calibrate --cpu-slots 4"),
 )
 @click.argument("script", type=click.Path(path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS...]")

@@ -10,34 +10,20 @@ from typing import Any
 import click
 
 from gpusched.cli.options import examples
+from gpusched.cli.search.command import ScriptCommand
 from gpusched.cli.search.options import given, search_options
-from gpusched.cli.sections import Command
 from gpusched.errors import UsageError
 from gpusched.system.early import Keeping
 
 
-class Run(Command):
-    """Says where options of the script stand."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        try:
-            return super().parse_args(ctx, args)
-        except click.NoSuchOption as error:
-            said = error.format_message().rstrip(".")
-            raise click.UsageError(
-                f"{said}; options of the script go after --: gpusched run SCRIPT -- {error.option_name}", ctx
-            ) from None
-
-
 @click.command(
     "run",
-    cls=Run,
+    cls=ScriptCommand,
     epilog=examples(
         "gpusched run search.py --gpus 0,1 --per-gpu 2",
         "gpusched run -d search.py --max-time 2h",
         "gpusched run search.py --restart -- --data /data   (what stands behind -- is the script's)",
     ),
-    context_settings={"ignore_unknown_options": False},
 )
 @click.argument("script", type=click.Path(path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS...]")
