@@ -50,6 +50,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "export": ("look.export", "Every trial and epoch, as CSV, JSON or TensorBoard files."),
     },
     "Runs": {
+        "list": ("runs.list", "All runs below this folder: state, best, age, size."),
+        "delete": ("runs.delete", "Delete a run that is not running; asks first."),
         "verify": ("look.verify", "Check every decision and file against the journal."),
         "import-keras-tuner": ("search.import_keras_tuner", "Make a run of a Keras Tuner project's finished trials."),
     },

@@ -10,7 +10,8 @@ import click
 
 from gpusched.printable import escaped, plain_lines
 from gpusched.storage import files
-from gpusched.storage.rundir import RunDir, find_run
+from gpusched.storage.rundir import RunDir
+from gpusched.storage.runs.known import find_run
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -7,7 +7,7 @@ import click
 from gpusched.cli.options import print_json
 
 #: Those of ui.answers, which is not imported for a help text.
-_COMMANDS = ("status", "best", "devices", "plan", "verify", "logs", "export")
+_COMMANDS = ("status", "best", "devices", "plan", "verify", "logs", "export", "list")
 
 
 @click.command("schema")
@@ -15,7 +15,7 @@ _COMMANDS = ("status", "best", "devices", "plan", "verify", "logs", "export")
 def command(name: str) -> int:
     """The JSON Schema of what COMMAND prints with --json (export: with --format json; logs: of each line).
 
-    COMMAND is status, best, devices, plan, verify, logs or export.
+    COMMAND is status, best, devices, plan, verify, logs, export or list.
     """
     from gpusched.ui.answers import schema
 

@@ -45,7 +45,8 @@ from gpusched.runtime.scheduler import Scheduler
 from gpusched.runtime.signals import NAMES, heed_signals, redirect
 from gpusched.runtime.view import CallsHooks, View
 from gpusched.storage.journal import Journal
-from gpusched.storage.rundir import RunDir, remember
+from gpusched.storage.rundir import RunDir
+from gpusched.storage.runs.known import remember
 from gpusched.system import early
 from gpusched.system.tasks import supervised
 from gpusched.trial.settings import Settings

@@ -14,7 +14,6 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -202,10 +201,6 @@ def state_file(name: str) -> Path:
     return Path(state) / "gpusched" / name
 
 
-def _latest_file() -> Path:
-    return state_file("newest")
-
-
 def keep_traceback(text: str) -> Path | None:
     """Puts the traceback of user code that failed before there was a run where its author finds it; None: nowhere."""
     file = state_file("traceback.txt")
@@ -217,40 +212,6 @@ def keep_traceback(text: str) -> Path | None:
     return file
 
 
-def remember(run: RunDir) -> None:
-    """Makes this the run that commands mean when they name none."""
-    file = _latest_file()
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, os.fsencode(run.path.resolve()))
-    except OSError:
-        return  # A home that cannot be written costs a convenience, not the search.
-
-
-def find_run(named: str | None, *, acting: bool = False) -> RunDir:
-    """The run directory a person means: by path, by name under runs/, or the newest this user ran.
-
-    Where none is named, one below the working directory comes first; for a command that changes a search (`acting`) no
-    other is meant. Raises UsageError where there is none.
-    """
-    if named is not None:
-        for path in (Path(named), Path("runs") / named):
-            if _is_run(path):
-                return RunDir(path.resolve())
-        raise UsageError(f"{named}: not a run directory (no search.json in it); `gpusched run SCRIPT` makes one")
-    latest = _latest()
-    if latest is not None and latest.path.is_relative_to(Path.cwd()):
-        return latest
-    newest = max(_runs_below(Path("runs")), key=lambda run: run.journal.stat().st_mtime, default=None)
-    if newest is not None:
-        return newest
-    if latest is None:
-        raise UsageError("no run found: name a run directory, or start one with `gpusched run SCRIPT`")
-    if acting:
-        raise UsageError(f"no run below this folder: name the one that is meant (the newest you ran is {latest.path})")
-    return latest
-
-
 def _is_run(path: Path) -> bool:
     """Raises UsageError where nobody but its owner may know."""
     try:
@@ -259,21 +220,6 @@ def _is_run(path: Path) -> bool:
         raise UsageError(
             f"{path}: is another user's and closed to you; its owner opens it to all with `chmod 755 {path}`"
         ) from None
-
-
-def _latest() -> RunDir | None:
-    try:
-        path = Path(os.fsdecode(_latest_file().read_bytes()))
-    except OSError:
-        return None
-    return RunDir(path) if _is_run(path) else None
-
-
-def _runs_below(folder: Path) -> Iterator[RunDir]:
-    for search in folder.glob("*/search.json"):
-        run = RunDir(search.parent.resolve())
-        if run.journal.exists():
-            yield run
 
 
 def as_json(value: Any) -> bytes:

@@ -5,13 +5,16 @@ Fields are added over time and never change their meaning. A figure that is not 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
 from gpusched.devices import Inventory
 from gpusched.runtime.forecast.planning import Calibration
+
+#: Of a search.
+State: TypeAlias = Literal["running", "paused", "stopping", "complete", "stopped", "failed", "abandoned", "new"]
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -98,10 +101,7 @@ class Status(Answer, frozen=True, kw_only=True):
     """`gpusched status --json`"""
 
     run: str
-    state: Annotated[
-        Literal["running", "paused", "stopping", "complete", "stopped", "failed", "abandoned", "new"],
-        Meta(description="abandoned: its scheduler was killed; new: nothing was started yet."),
-    ]
+    state: Annotated[State, Meta(description="abandoned: its scheduler was killed; new: nothing was started yet.")]
     reason: str | None
     exit_code: int | None
     pid: Annotated[int | None, Meta(description="Of its scheduler, while the search is running.")]
@@ -211,6 +211,22 @@ class Checked(Answer, frozen=True, kw_only=True):
     complaints: list[str]
 
 
+class Listed(Answer, frozen=True, kw_only=True):
+    """`gpusched list --json`: one of these a run, the one that something has happened in last first."""
+
+    run: str
+    state: Annotated[
+        State | Literal["damaged"], Meta(description="As in status; damaged: it cannot be read, see problem.")
+    ]
+    problem: str | None
+    began: Annotated[float | None, Meta(description="Seconds since 1970; null: nothing was started yet.")]
+    changed: Annotated[float, Meta(description="When something happened in it last, in seconds since 1970.")]
+    trials: Annotated[int | None, Meta(description="That were started.")]
+    objective: str | None
+    best: Annotated[float | None, Meta(description="The best score; null: no trial has completed.")]
+    bytes: Annotated[int, Meta(description="Of all its files.")]
+
+
 class LogLine(Answer, frozen=True, kw_only=True):
     """`gpusched logs --json`: one of these a line."""
 
@@ -243,6 +259,7 @@ ANSWERS: dict[str, Any] = {
     "verify": Checked,
     "logs": LogLine,
     "export": list[Epoch],
+    "list": list[Listed],
 }
 
 

@@ -16,6 +16,7 @@ from gpusched.storage.lock import away, name_of
 from gpusched.ui import answers, words
 from gpusched.ui.draw import best, progress, rung_lines, slots
 from gpusched.ui.facts import Facts, Observer
+from gpusched.ui.listing import state_word
 
 if TYPE_CHECKING:
     from gpusched.core.places import Places
@@ -167,7 +168,7 @@ def answer(run: Run, pid: int | None) -> answers.Status:
     found, places = facts.best, run.search.places
     return answers.Status(
         run=str(facts.path),
-        state=_word(facts, alive=pid is not None or away(run.dir.lock) is not None),
+        state=state_word(run, alive=pid is not None or away(run.dir.lock) is not None),
         reason=facts.ending,
         exit_code=facts.code,
         pid=pid,
@@ -207,16 +208,6 @@ def answer(run: Run, pid: int | None) -> answers.Status:
 def _same(seen: Any, kind: type[T]) -> T:
     """An answer made of the fields that have the same names here."""
     return kind(**{field.name: getattr(seen, field.name) for field in msgspec.structs.fields(kind)})
-
-
-def _word(facts: Facts, *, alive: bool) -> Any:
-    if not alive and facts.phase is not Phase.CLOSED:
-        return "abandoned"
-    if facts.phase is not Phase.CLOSED:
-        return facts.phase.value
-    if facts.ending is None:
-        return "new"
-    return {0: "complete", 130: "stopped"}.get(facts.code or 0, "failed")
 
 
 def _direction(facts: Facts) -> Any:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from gpusched.errors import UsageError
-from gpusched.storage.rundir import RunDir, find_run, remember
+from gpusched.storage.rundir import RunDir
+from gpusched.storage.runs.known import find_run, remember
 
 
 @pytest.fixture

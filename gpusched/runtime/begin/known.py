@@ -29,7 +29,8 @@ from gpusched.storage import metrics
 from gpusched.storage.files import make_folder
 from gpusched.storage.journal import Journal
 from gpusched.storage.records import Imported, Narrowed, Older, SearchRecord, TrialRecord
-from gpusched.storage.rundir import RunDir, remember, write_record, write_whole
+from gpusched.storage.rundir import RunDir, write_record, write_whole
+from gpusched.storage.runs.known import remember
 from gpusched.trial.checkpoint import States
 from gpusched.trial.settings import RESUMING, Settings
 
