@@ -11,6 +11,8 @@ import contextlib
 import gc
 import os
 import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -107,29 +109,36 @@ def _load(sock: socket.socket, source: Load, code: UserCode, verdict: int) -> No
     if isinstance(code, Ahead):
         if source.settings is not None:
             sock.sendall(encode(Loaded(settings=source.settings)))
-        _serve(sock, source, code, None, verdict, None)
+        _serve(sock, source, code, None, verdict, source.notice)
         return
     doing = "importing Keras"
     try:
         if imports_keras(source) and source.mode != "spawn":
             import_framework()
         doing = "the script" if source.script is not None else "what search() was called with"
-        task = _take(code, source)
+        with _copied(source) as arrived:
+            task = take(code)
+            arrived(task)
         doing = "load_data"
-        wanted = settings(task, source.options)
+        with _copied(source) as arrived:
+            wanted = settings(task, source.options)
+            arrived(task)
         sock.sendall(encode(Loaded(settings=_plain(wanted))))
         keras = wanted.keras
         if source.mode == "spawn":
             say(verdict, Verdict(serve=False, keras=keras, notice=pins.again()))
             return
-        if source.mode == "auto" and unforkable() is not None and (moved := _moved(sock, source)):
-            say(verdict, Verdict(serve=True, moved=moved))
+        if _moves(sock, source, verdict, "the script starts a framework before search()"):
             return
         if keras:
             doing = "importing Keras"
             import_framework()
         doing = "load_data"
-        task.load()
+        with _copied(source) as arrived:
+            task.load()
+            arrived(task)
+        if _moves(sock, source, verdict, "load_data starts a framework"):
+            return
     except GoOn:
         raise
     except BaseException as error:
@@ -147,30 +156,35 @@ def _load(sock: socket.socket, source: Load, code: UserCode, verdict: int) -> No
     _serve(sock, source, code, task, verdict, notice)
 
 
-def _take(code: Written | Held, source: Load) -> Task:
-    """What is searched. Where a script starts a framework's runtime on its way, a copy is made right before."""
-    if source.script is None or source.mode != "auto":
-        return take(code)
+@contextmanager
+def _copied(source: Load) -> Iterator[Callable[[Task], None]]:
+    """While the user's code runs here, a copy is made right before that starts a framework's runtime.
+
+    A trial goes on from there, and ends where it calls what this yields with the task.
+    """
+    if source.mode != "auto":
+        yield lambda task: None
+        return
 
     def before() -> None:
         pins.again()
         standby.make(launch)
 
     wakes.watch(before)
-    task = take(code)
+    yield standby.arrived
     wakes.watch(pins.again)
-    standby.arrived(task)
-    return task
 
 
-def _moved(sock: socket.socket, source: Load) -> int:
-    """Has the copy that was made of this process serve in its place; returns its guardian's pid, 0 without a copy."""
-    ready = standby.ready()
+def _moves(sock: socket.socket, source: Load, verdict: int, what: str) -> bool:
+    """Whether the copy serves in this process's place, since this one cannot be forked any more."""
+    ready = standby.ready() if source.mode == "auto" and unforkable() is not None else None
     if ready is None:
-        return 0
-    pid, pidfd = ready.copy.launch(sock, os.environ.get(MARK, ""), msgspec.structs.replace(source, settings=None))
+        return False
+    moved = msgspec.structs.replace(source, settings=None, notice=ready.notice(what) or source.notice)
+    pid, pidfd = ready.copy.launch(sock, os.environ.get(MARK, ""), moved)
     os.close(pidfd)
-    return pid
+    say(verdict, Verdict(serve=True, moved=pid))
+    return True
 
 
 def _serve(

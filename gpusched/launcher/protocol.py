@@ -32,6 +32,7 @@ class Load(_Message, frozen=True, kw_only=True):
     settings: dict[str, Any] | None = None  #: where the caller has them already
     space: dict[str, Any] | None = None  #: likewise
     options: dict[str, Any] = {}  #: of the command line; they beat the script
+    notice: str | None = None  #: what its trials' way to the data costs, for people; a copy does not know it
     mode: str = "auto"  #: fork, spawn or auto
     first_sign_seconds: float = 60.0  #: a fork silent for so long hangs; machines under load take their time
 

@@ -33,8 +33,6 @@ from gpusched.trial.task import Task, settings
 
 #: What each trial may take to come to its search(), where the launcher could have it pickled.
 _LONG_WAY_SECONDS = 4.0
-#: From here on it is worth a line.
-_NOTED_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -93,11 +91,8 @@ def _from_standby(task: Task, ready: standby.Standby, again: Load) -> LaunchSour
     notice = None
     if again.nth > ready.searches + 1:
         notice = "a framework has started in this process: each trial executes what stands between the searches again"
-    elif ready.seconds > _NOTED_SECONDS:
-        notice = (
-            "the script starts a framework before search(): each trial executes it again from there "
-            f"({ready.seconds:.1f} s each)"
-        )
+    else:
+        notice = ready.notice("the script starts a framework before search()")
     wanted: dict[str, Any] = msgspec.to_builtins(settings(task))
     return LaunchSource(msgspec.structs.replace(again, settings=wanted, answers=answers.given()), ready.copy, notice)
 

@@ -95,6 +95,29 @@ print(json.dumps(sorted(trial.hyperparameters.get("units") for trial in tuner.ge
     assert result == [4, 8]
 
 
+def test_data_that_start_a_framework_are_read_once(python: Callable[..., Any]) -> None:
+    """What load_data does before its tf.data is done once for all trials, and only the rest again by each."""
+    result = python(
+        BUILD
+        + """
+def load_data():
+    with open("read", "a") as file:
+        file.write("r")
+    x, y = x_train + 0.0, y_train
+    import tensorflow as tf
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
+    with open("made", "a") as file:
+        file.write("m")
+    return dict(x=data, validation_data=data, epochs=1)
+
+one = tuner("one")
+one.search(load_data)
+print(json.dumps([len(one.get_best_trials(5)), open("read").read(), len(open("made").read()) > 2]))
+"""
+    )
+    assert result == [2, "r", True]
+
+
 def test_results_of_an_overwritten_search_while_the_script_is_executed_again(loop: Callable[..., Any]) -> None:
     """A thread in the caller: the second search's launcher executes what stands behind the first, which has ended."""
     assert loop("""

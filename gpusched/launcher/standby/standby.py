@@ -19,7 +19,6 @@ from gpusched.launcher.source import Ahead, GoOn
 from gpusched.launcher.standby import answers, wakes
 from gpusched.launcher.standby.copies import Copy, Launch
 from gpusched.launcher.standby.forkable import unforkable
-from gpusched.system.session import script
 from gpusched.trial import searching
 from gpusched.trial.quiet import show
 from gpusched.trial.task import Task
@@ -27,6 +26,10 @@ from gpusched.trial.task import Task
 _standby: Standby | None = None
 _kept: list[GoOn] = []
 _NOT_THERE = "executed again, the script does not come to its search() number {}"
+
+
+#: What each trial may take from the copy on without a line about it.
+_NOTED_SECONDS = 1.0
 
 
 class Standby:
@@ -42,6 +45,15 @@ class Standby:
         """How long the script has taken from there to here, searches left out: what each trial takes at its start."""
         return time.monotonic() - searching.seconds() - self._made
 
+    def notice(self, what: str) -> str | None:
+        """What that costs, for people, where it is worth a line. `what` says where the framework was started."""
+        seconds = self.seconds
+        return (
+            f"{what}: each trial executes it again from there ({seconds:.1f} s each)"
+            if seconds > _NOTED_SECONDS
+            else None
+        )
+
 
 def ready() -> Standby | None:
     """The copy that was made, where there is one that this process may use."""
@@ -49,10 +61,10 @@ def ready() -> Standby | None:
 
 
 def make(launch: Launch) -> None:
-    """Makes the copy, where this process executes a script and can still be forked."""
+    """Makes the copy, where this process can still be forked."""
     global _standby
-    if threading.current_thread() is not threading.main_thread() or script() is None:
-        return  # In a trial, whoever runs the code of others must not go on with it.
+    if threading.current_thread() is not threading.main_thread():
+        return  # The fork would have no other thread, and this one ends with what it was started for.
     if ready() is not None or unforkable() is not None:
         return
     answers.record()

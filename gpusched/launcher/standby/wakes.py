@@ -50,7 +50,8 @@ def _copy() -> None:
     from gpusched.launcher.loading import launch
     from gpusched.launcher.standby import standby
 
-    standby.make(launch)
+    if script() is not None:  # In a trial, whoever runs the code of others must not go on with it.
+        standby.make(launch)
 
 
 def _watch() -> None:
