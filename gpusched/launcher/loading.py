@@ -113,7 +113,7 @@ def _load(sock: socket.socket, source: Load, code: UserCode, verdict: int) -> No
         return
     doing = "importing Keras"
     try:
-        if imports_keras(source) and source.mode != "spawn":
+        if isinstance(code, Written) and source.mode != "spawn" and imports_keras(source):
             import_framework()
         doing = "the script" if source.script is not None else "what search() was called with"
         with _copied(source) as arrived:
