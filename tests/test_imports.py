@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).parent.parent / "gpusched"
 #: Each part may import those named before it, and itself.
 ORDER = [
     "printable",
+    "figures",
     "errors",
     "hyperparameters",
     "objective",

@@ -14,6 +14,7 @@ import msgspec
 from gpusched.core.events import JobEnded
 from gpusched.core.outcome import End, Failure
 from gpusched.core.trial import Alone, Trial
+from gpusched.figures import size
 
 #: Kinds of failures: of a GPU's memory by exception, of the host's by exception or by the kernel's OOM killer.
 OUT_OF_GPU_MEMORY = "ResourceExhaustedError"
@@ -136,23 +137,18 @@ def too_large(trial: Trial, event: JobEnded) -> Failure:
     usage, where = event.usage, trial.where
     on_gpu = failure.kind == OUT_OF_GPU_MEMORY and trial.devices != ("cpu",)
     peak = (usage.gpu_peak_bytes if on_gpu else usage.peak_bytes) if usage is not None else None
-    size = f" of {gigabytes(where.total_bytes)}" if on_gpu and where is not None and where.total_bytes else ""
-    place = f"{where.label.partition(' #')[0] or 'its GPU'}{size}" if on_gpu and where is not None else "this machine"
+    whole = f" of {size(where.total_bytes)}" if on_gpu and where is not None and where.total_bytes else ""
+    place = f"{where.label.partition(' #')[0] or 'its GPU'}{whole}" if on_gpu and where is not None else "this machine"
     needs, others = f"needs more memory than {place} has, alone on it too", ""
     if usage is not None and _crowded(trial, event):
         needs = f"found too little memory on {place}, {trial.crowded} times"
-        others = f"; others held {gigabytes(usage.gpu_others_bytes or 0)} of it"
-    held = f"it held {gigabytes(peak)} and wanted more" if peak else "how much it needs is not known"
+        others = f"; others held {size(usage.gpu_others_bytes or 0)} of it"
+    held = f"it held {size(peak)} and wanted more" if peak else "how much it needs is not known"
     return Failure(
         kind=failure.kind,
         message=f"{needs}; {held}{others} ({failure.message})",
         traceback=failure.traceback,
     )
-
-
-def gigabytes(count: int) -> str:
-    """Bytes for people."""
-    return f"{count / 1e9:.1f} GB"
 
 
 class InARow:

@@ -14,6 +14,7 @@ from pathlib import Path
 from gpusched.devices import cgroup
 from gpusched.devices.gpu import Cpu
 from gpusched.errors import UsageError
+from gpusched.figures import size
 
 #: What a trial of a small Keras model needs, its framework included.
 TRIAL_BYTES = 750_000_000
@@ -102,19 +103,19 @@ def count(cpu: Cpu, wanted: int | None, trial_bytes: int = TRIAL_BYTES) -> tuple
     less than one. An explicit number is honoured. Raises UsageError if it is not a positive integer.
     """
     holds = cpu.available_bytes // trial_bytes
-    have = f"{cpu.available_bytes / 1e9:.1f} GB of memory"
+    have = f"{size(cpu.available_bytes)} of memory"
     if wanted is not None:
         if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 1:
             raise UsageError(f"cpu_slots={wanted!r} must be a whole number of at least 1, or left out")
         if wanted > max(1, holds):
-            need = f"about {trial_bytes / 1e9:.2f} GB a trial"
+            need = f"about {size(trial_bytes)} a trial"
             return wanted, (f"cpu_slots={wanted}: {have} hold about {max(1, holds)} trials at once ({need})",)
         return wanted, ()
     cores = max(1, len(cpu.cores))
     if holds >= cores:
         return cores, ()
     slots = max(1, holds)
-    return slots, (f"{slots} CPU slots for {cores} cores: {have} hold no more at {trial_bytes / 1e9:.2f} GB a trial",)
+    return slots, (f"{slots} CPU slots for {cores} cores: {have} hold no more at {size(trial_bytes)} a trial",)
 
 
 def _nodes(sysfs: Path) -> dict[int, set[int]]:

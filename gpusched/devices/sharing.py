@@ -8,10 +8,11 @@ fit with a margin. A trial that ran out of memory beside others lowers the numbe
 from __future__ import annotations
 
 from gpusched.core.events import AnyEvent, JobEnded, JobStarted, SessionOpened
-from gpusched.core.faults import OUT_OF_GPU_MEMORY, OUT_OF_HOST_MEMORY, gigabytes
+from gpusched.core.faults import OUT_OF_GPU_MEMORY, OUT_OF_HOST_MEMORY
 from gpusched.core.outcome import End
 from gpusched.devices.gpu import Gpu
 from gpusched.devices.placement import FILL
+from gpusched.figures import size
 
 #: What the next trial may need more than the largest so far.
 MARGIN = 1.1
@@ -116,15 +117,15 @@ class Sharing:
         if not self._peaks:
             return f"{head}: how much memory a trial needs is not known yet"
         peak = max(self._peaks.values())
-        known = f"the largest of {len(self._peaks)} known trials held {gigabytes(peak)}"
+        known = f"the largest of {len(self._peaks)} known trials held {size(peak)}"
         fits = self._fits(gpu) or 0
         if cap >= fits or cap == 1:
-            return f"{head}: {known}, and {gigabytes(_room(gpu))} hold {max(fits, 0)} of these with a margin"
+            return f"{head}: {known}, and {size(_room(gpu))} hold {max(fits, 0)} of these with a margin"
         if cap == MOST:
             return f"{head}: {known}; more would only take turns"
         if cap == len(self._peaks) + 1:
             return f"{head}: {known}; {fits} fit, each that is known admits one"
-        return f"{head}: {known}, but a process takes up to {gigabytes(self._host_bytes)} of the machine's memory"
+        return f"{head}: {known}, but a process takes up to {size(self._host_bytes)} of the machine's memory"
 
 
 def _room(gpu: Gpu) -> int:

@@ -106,7 +106,7 @@ def test_out_of_memory_alone_is_a_failure_with_its_figures() -> None:
     assert machine.trials[0].state is TrialState.FAILED
     assert machine.trials[0].failure is not None
     assert machine.trials[0].failure.message == (
-        "needs more memory than gpu 0 of 25.8 GB has, alone on it too; it held 24.7 GB and wanted more "
+        "needs more memory than gpu 0 of 24.0 GiB has, alone on it too; it held 23.0 GiB and wanted more "
         "(failed to allocate 9 GiB)"
     )
 
@@ -227,7 +227,7 @@ def test_a_trial_that_had_too_little_beside_others_is_not_too_large() -> None:
     machine.handle(ended(job, End.FAILED, failure=OOM, usage=crowded))
     assert machine.trials[0].state is TrialState.FAILED
     assert machine.trials[0].failure is not None
-    assert "it held 2.1 GB and wanted more; others held 21.5 GB of it" in machine.trials[0].failure.message
+    assert "it held 2.0 GiB and wanted more; others held 20.0 GiB of it" in machine.trials[0].failure.message
 
 
 def test_a_trial_that_dies_wherever_it_runs_is_to_blame() -> None:

@@ -85,10 +85,10 @@ def test_shares_are_even_and_spread(cores, slots):
     ("available", "wanted", "slots", "notes"),
     [
         (64 * GB, None, 4, ()),
-        (2 * GB, None, 2, ("2 CPU slots for 4 cores: 2.0 GB of memory hold no more at 0.75 GB a trial",)),
-        (GB // 10, None, 1, ("1 CPU slots for 4 cores: 0.1 GB of memory hold no more at 0.75 GB a trial",)),
+        (2 * GB, None, 2, ("2 CPU slots for 4 cores: 1.9 GiB of memory hold no more at 715 MiB a trial",)),
+        (GB // 10, None, 1, ("1 CPU slots for 4 cores: 95.4 MiB of memory hold no more at 715 MiB a trial",)),
         (64 * GB, 7, 7, ()),
-        (2 * GB, 3, 3, ("cpu_slots=3: 2.0 GB of memory hold about 2 trials at once (about 0.75 GB a trial)",)),
+        (2 * GB, 3, 3, ("cpu_slots=3: 1.9 GiB of memory hold about 2 trials at once (about 715 MiB a trial)",)),
         (GB // 10, 1, 1, ()),
     ],
 )

@@ -63,7 +63,7 @@ def test_notes_of_the_cpu_reach_the_user():
     small = Inventory(cpu=Cpu(cores=CPU.cores, available_bytes=GIB))
     placed = place(small, cpu_slots=2)
     assert len(placed.slots) == 2
-    assert placed.notes == ("cpu_slots=2: 1.1 GB of memory hold about 1 trials at once (about 0.75 GB a trial)",)
+    assert placed.notes == ("cpu_slots=2: 1.0 GiB of memory hold about 1 trials at once (about 715 MiB a trial)",)
 
 
 def test_breadth_first_and_freest_first():

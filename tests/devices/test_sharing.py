@@ -45,11 +45,11 @@ def test_auto_starts_with_one_and_admits_one_more_with_each_that_is_known() -> N
         told.append((sharing.cap(gpu(), 1, HOST), sharing.why(gpu(), 1, HOST)))
     assert told == [
         (1, "gpu 0: 1 at once: how much memory a trial needs is not known yet"),
-        (2, "gpu 0: 2 at once: the largest of 1 known trials held 3.2 GB; 6 fit, each that is known admits one"),
-        (3, "gpu 0: 3 at once: the largest of 2 known trials held 3.2 GB; 6 fit, each that is known admits one"),
-        (4, "gpu 0: 4 at once: the largest of 3 known trials held 5.4 GB, and 24.2 GB hold 4 of these with a margin"),
-        (4, "gpu 0: 4 at once: the largest of 4 known trials held 5.4 GB, and 24.2 GB hold 4 of these with a margin"),
-        (4, "gpu 0: 4 at once: the largest of 5 known trials held 5.4 GB, and 24.2 GB hold 4 of these with a margin"),
+        (2, "gpu 0: 2 at once: the largest of 1 known trials held 3.0 GiB; 6 fit, each that is known admits one"),
+        (3, "gpu 0: 3 at once: the largest of 2 known trials held 3.0 GiB; 6 fit, each that is known admits one"),
+        (4, "gpu 0: 4 at once: the largest of 3 known trials held 5.0 GiB, and 22.6 GiB hold 4 of these with a margin"),
+        (4, "gpu 0: 4 at once: the largest of 4 known trials held 5.0 GiB, and 22.6 GiB hold 4 of these with a margin"),
+        (4, "gpu 0: 4 at once: the largest of 5 known trials held 5.0 GiB, and 22.6 GiB hold 4 of these with a margin"),
     ]  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def test_auto_minds_the_machine_and_the_display() -> None:
         sharing.learn(end(trial, 2, peak_bytes=4 * GIB))
     assert sharing.cap(gpu(), 1, HOST) == 7
     assert sharing.cap(gpu(), 2, 30 * GIB) == 3
-    assert "but a process takes up to 4.3 GB of the machine's memory" in sharing.why(gpu(), 2, 30 * GIB)
+    assert "but a process takes up to 4.0 GiB of the machine's memory" in sharing.why(gpu(), 2, 30 * GIB)
     display = Process(pid=1, kind="graphics", used_bytes=16 * GIB)
     assert sharing.cap(gpu(processes=(display,)), 1, HOST) == 3
     assert sharing.cap(gpu(None), 1, HOST) == 1

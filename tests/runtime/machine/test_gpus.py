@@ -132,7 +132,7 @@ def test_out_of_memory_alone_fails_with_its_figures(gpu_lab: Any) -> None:
     assert lab.states() == ["completed", "failed", "completed"]
     failure = lab.lab.search.trials[1].failure
     assert failure.message == (
-        "needs more memory than gpu 0 of 25.8 GB has, alone on it too; it held 24.7 GB and wanted more "
+        "needs more memory than gpu 0 of 24.0 GiB has, alone on it too; it held 23.0 GiB and wanted more "
         "(CUDA out of memory. Tried to allocate 9 GiB)"
     )
 
@@ -180,7 +180,7 @@ def test_auto_admits_what_fits(gpu_lab: Any) -> None:
     caps = [len(event["slots"]) for event in lab.lab.events("slots_changed")]
     assert [len(lab.lab.events("session_opened")[0]["slots"]), *caps] == [1, 2, 3]
     assert lab.lab.search.places.notes == [
-        "gpu 0: 3 at once: the largest of 2 known trials held 6.4 GB, and 24.2 GB hold 3 of these with a margin"
+        "gpu 0: 3 at once: the largest of 2 known trials held 6.0 GiB, and 22.5 GiB hold 3 of these with a margin"
     ]
     first = lab.lab.events("session_opened")[0]["notes"]
     assert first == ["gpu 0: 1 at once: how much memory a trial needs is not known yet"]
@@ -241,7 +241,7 @@ def test_accounts_of_a_trial(gpu_lab: Any) -> None:
     assert {row["trial"]: row["gpu_peak_bytes"] for row in table} == {"0": str(3 * GIB), "1": str(4 * GIB)}
     status = lab.says("status", "runs/search it")
     assert "GPU time" in status
-    assert "4.3 GB at most, 40 % busy" in status
+    assert "4.0 GiB at most, 40 % busy" in status
     told = json.loads(lab.says("status", "runs/search it", "--json"))["accounts"]
     assert [(each["trial"], each["gpu_utilisation"]) for each in told] == [(0, 0.4), (1, 0.4)]
     lab.says("report", "runs/search it", "-o", "report.html")
