@@ -188,11 +188,20 @@ class Run:
         """The newest session's beginning."""
         return next((event for event in reversed(self.events) if isinstance(event, SessionOpened)), None)
 
+    def _ends(self) -> dict[tuple[int, int], float]:
+        """When each attempt left its slot. One whose end nobody saw is over when the next session does not find it."""
+        ended = {(event.trial, event.attempt): event.at for event in self.events if isinstance(event, JobEnded)}
+        sessions = [event for event in self.events if isinstance(event, SessionOpened)]
+        for at, launch in self.launches:
+            key = launch.trial, launch.attempt
+            if key not in ended:
+                missed = [each.at for each in sessions if each.at > at and launch.trial not in each.adopted]
+                ended |= dict(zip([key], missed, strict=False))
+        return ended
+
     def spans(self) -> list[Span]:
         """Every stay of a job in a slot, in the order of their starts."""
-        ended: dict[tuple[int, int], float] = {
-            (event.trial, event.attempt): event.at for event in self.events if isinstance(event, JobEnded)
-        }
+        ended = self._ends()
         return [
             Span(
                 slot=launch.slot,
