@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,7 @@ from gpusched.ui.facts import Row
 if TYPE_CHECKING:
     import psutil
 
-    from gpusched.devices import Nvml
+    from gpusched.devices import Nvml, Sample
 
 
 class Meter:
@@ -35,7 +37,7 @@ class Meter:
             if here:
                 known = [sample.utilisation for sample in here if sample.utilisation is not None]
                 loads[row.slot] = Load(
-                    used_bytes=sum(sample.used_bytes or 0 for sample in here),
+                    used_bytes=_held(here, row.pid),
                     total_bytes=sum(sample.total_bytes or 0 for sample in here) or None,
                     utilisation=sum(known) / len(known) if known else None,
                 )
@@ -80,3 +82,20 @@ class Meter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def _held(samples: Iterable[Sample], trial: int | None) -> int | None:
+    """Bytes that the processes of this trial hold, by its pid; None where the driver does not say.
+
+    What is in use on the whole GPU would say nothing of one of several trials on it.
+    """
+    processes = [held for sample in samples for held in sample.processes.items()]
+    own = [count for pid, count in processes if trial is not None and trial in (pid, _session(pid))]
+    known = [count for count in own if count is not None]
+    return sum(known) if known else None
+
+
+def _session(pid: int) -> int | None:
+    with contextlib.suppress(OSError, OverflowError):  # It has ended, or is another container's number.
+        return os.getsid(pid)
+    return None
