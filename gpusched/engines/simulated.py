@@ -34,7 +34,7 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Best:
-    """The trial that a search would call its best: trained furthest, and best among those."""
+    """The trial that a search would call its best: the one with the best score at any epoch."""
 
     trial: int
     values: dict[str, Any]

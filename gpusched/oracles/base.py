@@ -327,11 +327,11 @@ class Oracle(ABC):
     # ------------------------------------------------------------------ what views read
 
     def rank(self) -> list[int]:
-        """Finished trials, best first: those trained further before the others, then by score, then by id."""
+        """Finished trials, best first: by score, however long they were trained, then by id."""
         if self._ranking is None:
             self._ranking = sorted(
                 (trial.id for trial in self.trials.values() if trial.budget and not trial.failed),
-                key=lambda i: (-self.trials[i].budget, self.trials[i].score, i),
+                key=lambda i: (self.trials[i].score, i),
             )
         return self._ranking
 
@@ -340,6 +340,12 @@ class Oracle(ABC):
         points = {i: self.trials[i].point or (self.trials[i].score,) for i in self.rank()}
         finite = {i: p for i, p in points.items() if all(map(math.isfinite, p))}
         return sorted(front(finite), key=lambda i: (finite[i], i))
+
+    @property
+    def saved_epochs(self) -> int:
+        """Epochs up to the rungs that trials came to, not trained because they had stopped themselves early."""
+        stopped = (trial for trial in self.trials.values() if trial.stopped and not trial.failed)
+        return sum(trial.budget - trial.epochs for trial in stopped)
 
     def released(self) -> list[int]:
         """Trials that since the last call became certain never to train again."""
@@ -362,6 +368,11 @@ class Oracle(ABC):
     @abstractmethod
     def staged(self) -> bool:
         """Whether there is more than one rung so far: what len(rungs()) > 1 says, without making them."""
+
+    @property
+    def several_iterations(self) -> bool:
+        """Whether there is, or may come to be, a second iteration."""
+        return False
 
     @abstractmethod
     def place(self, trial_id: int) -> Place: ...

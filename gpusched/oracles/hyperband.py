@@ -167,6 +167,10 @@ class Brackets(Oracle):
         # Asked of every trial: more than two brackets are never looked at.
         return sum(len(bracket.rungs) for bracket in islice(self._opened.values(), 2)) > 1
 
+    @property
+    def several_iterations(self) -> bool:
+        return self._limit is None or self._limit > self._offsets[-1]
+
     def place(self, trial_id: int) -> Place:
         iteration, rest = divmod(trial_id, self._offsets[-1])
         b = next(b for b in range(len(self._table)) if rest < self._offsets[b + 1])

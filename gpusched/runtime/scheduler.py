@@ -277,7 +277,7 @@ class Scheduler:
             record = TrialRecord(
                 trial=launch.trial,
                 values=launch.values,
-                iteration=place.iteration,
+                iteration=place.iteration + 1,
                 bracket=place.bracket,
                 index=place.index,
             )

@@ -71,7 +71,7 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     trial: int
     values: dict[str, Any]
-    iteration: int | None = None
+    iteration: int | None = None  #: counted from 1
     bracket: int | None = None
     index: int | None = None
 

@@ -221,11 +221,11 @@ class BaseTuner(Hooks):
         return Results.open(self.project_dir)
 
     def get_best_hyperparameters(self, num_trials: int = 1) -> list[HyperParameters]:
-        """Of the best trials: those trained furthest first, then by score."""
+        """Of the best trials, see get_best_trials."""
         return [trial.hyperparameters for trial in self.get_best_trials(num_trials)]
 
     def get_best_trials(self, num_trials: int = 1) -> list[Any]:
-        """The best trials: those trained furthest first, then by score."""
+        """The trials with the best scores, which are the best values of the objective at any of their epochs."""
         oracle = self._oracle
         own = oracle is not None and type(oracle).get_best_trials is not Oracle.get_best_trials
         if oracle is not None and (own or (oracle.trials and not self._has_run)):

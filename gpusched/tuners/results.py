@@ -9,7 +9,6 @@ import shlex
 import sys
 import warnings
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -23,8 +22,8 @@ from gpusched.trial.settings import Asked
 from gpusched.tuners.trials import TrialResult, trial_of
 from gpusched.ui import words
 from gpusched.ui.export.table import rows
-from gpusched.ui.facts import finished_trial
 from gpusched.ui.plan import plan_lines
+from gpusched.ui.ranking import RULE, sorted_trials
 
 if TYPE_CHECKING:
     from gpusched.oracles import Plan
@@ -60,10 +59,9 @@ class Results:
         return found
 
     def trials(self, count: int | None = None) -> list[TrialResult]:
-        """The best trials: those trained furthest first, then by score; all where no count is given."""
-        space, oracle = self.space, self.run.search.oracle
-        finished = (trial for trial in oracle.rank() if finished_trial(oracle, trial) is not None)
-        return [trial_of(self.run, trial, space) for trial in islice(finished, count)]
+        """The best trials, those in training included, see `ui.ranking.RULE`; all where no count is given."""
+        space, ranked = self.space, sorted_trials(self.run.search, self.run.metrics)
+        return [trial_of(self.run, best.trial, space, best) for best in ranked[:count]]
 
     def trial(self, trial_id: int) -> TrialResult:
         """Any trial that has been started. Raises UsageError where there is none of this number."""
@@ -119,11 +117,11 @@ class Results:
         out = file or sys.stdout
         search, trials = self.run.search, self.trials(count)
         objectives = ", ".join(each.spec for each in search.oracle.objectives)
-        budgets = {search.oracle.trials[trial].budget for trial in search.oracle.rank()}
-        order = "; trials that were trained longer come first" if len(budgets) > 1 else ""
         shown = "best trial" if len(trials) == 1 else f"{len(trials)} best trials" if trials else "no trial"
         tell(f"Results summary\nResults in {self.run.dir.path}\nShowing {shown}", out)
-        tell(f"Objective: {objectives}{order}", out)
+        tell(f"Objective: {objectives}", out)
+        if len(trials) > 1:
+            tell(RULE, out)
         for each in trials:
             print(file=out)
             each.summary(out)

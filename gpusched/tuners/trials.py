@@ -19,7 +19,7 @@ from gpusched.printable import tell
 from gpusched.storage.metrics import RESERVED
 from gpusched.trials import Trial, TrialStatus, name_of
 from gpusched.ui import words
-from gpusched.ui.facts import finished_trial
+from gpusched.ui.ranking import Best, finished_trial
 
 
 class BestMetrics(MetricsTracker, Mapping[str, Any]):
@@ -86,7 +86,7 @@ class TrialResult(Trial):
     def display_hyperparameters(self, file: TextIO | None = None) -> None:
         out = file or sys.stdout
         for name, value in self.values.items():
-            tell(f"{words.clean(name)}: {words.short(value)}", out)
+            tell(f"{words.clean(name)}: {words.value(value)}", out)
         if not self.values:
             tell("default configuration", out)
 
@@ -105,8 +105,11 @@ class Told(Protocol):
     def metrics(self, trial: int) -> list[dict[str, Any]]: ...
 
 
-def trial_of(run: Told, trial: int, space: HyperParameters) -> TrialResult:
-    """A trial that has been started, whatever became of it. Raises KeyError where there is none of this number."""
+def trial_of(run: Told, trial: int, space: HyperParameters, best: Best | None = None) -> TrialResult:
+    """A trial that has been started, whatever became of it. Raises KeyError where there is none of this number.
+
+    Its score is that of `best`, where given: what it has reported so far. Otherwise it is what the search was told.
+    """
     state = run.search.trials[trial]
     oracle = run.search.oracle
     hp = space.copy()
@@ -115,7 +118,7 @@ def trial_of(run: Told, trial: int, space: HyperParameters) -> TrialResult:
     message = failure and (failure.traceback or f"{failure.kind}: {failure.message}")
     result = TrialResult(trial, hp, _status(state.state), message or None)
     result.objective, result.budget = oracle.objectives[0].name, oracle.trials[trial].budget
-    best = finished_trial(oracle, trial)
+    best = best or finished_trial(oracle, trial)
     if best is not None:
         lines, epoch, epochs = run.metrics(trial), best.epoch, best.budget
         longest = max((line["epoch"] for line in lines), default=0)

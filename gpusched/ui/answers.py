@@ -35,16 +35,17 @@ class Epochs(Answer, frozen=True, kw_only=True):
 
     done: int
     all: int | None
+    saved: Annotated[int, Meta(description="Not trained, because trials stopped themselves early.")]
 
 
 class Leader(Answer, frozen=True, kw_only=True):
-    """The best trial so far: of those trained furthest, the one with the best score."""
+    """The best trial so far: the one with the best score at any of its epochs, trials in training included."""
 
     trial: int
     score: float
     epoch: Annotated[int, Meta(description="Where the score was reached; epochs count from 1.")]
     budget: Annotated[int, Meta(description="Epochs it has been trained for.")]
-    finished: Annotated[bool, Meta(description="False: no trial has finished yet, and this one is in training.")]
+    finished: Annotated[bool, Meta(description="False: it is in training, or waits to go on.")]
     values: dict[str, Any]
 
 
@@ -66,9 +67,9 @@ class Slot(Answer, frozen=True, kw_only=True):
 class Rung(Answer, frozen=True, kw_only=True):
     """A rung of an opened bracket."""
 
-    iteration: int
-    bracket: int
-    rung: int
+    iteration: Annotated[int, Meta(description="Counts from 1.")]
+    bracket: Annotated[int, Meta(description="How many times it halves: the last one has number 0.")]
+    rung: Annotated[int, Meta(description="Counts from 1, the lowest.")]
     start_epoch: int
     stop_epoch: int
     size: int
@@ -124,18 +125,19 @@ class Status(Answer, frozen=True, kw_only=True):
 
 
 class Ranked(Answer, frozen=True, kw_only=True):
-    """A finished trial."""
+    """A trial with a score."""
 
     trial: int
     score: float
-    epoch: int
-    budget: int
+    epoch: Annotated[int, Meta(description="Where the score was reached; epochs count from 1.")]
+    budget: Annotated[int, Meta(description="Epochs it has been trained for.")]
+    state: Literal["running", "waiting", "completed", "eliminated"]
     values: dict[str, Any]
     checkpoint: Annotated[str, Meta(description="The folder of its best weights, if they are kept.")]
 
 
 class BestTrials(Answer, frozen=True, kw_only=True):
-    """`gpusched best --json`: those trained furthest first, then by score."""
+    """`gpusched best --json`: by score, the best value of the objective at any epoch."""
 
     run: str
     objective: str
@@ -170,7 +172,7 @@ class PlannedRung(Answer, frozen=True, kw_only=True):
 class PlannedBracket(Answer, frozen=True, kw_only=True):
     """A bracket, its rungs lowest first."""
 
-    iteration: int
+    iteration: Annotated[int, Meta(description="Counts from 1.")]
     bracket: int
     first_trial: int
     rungs: list[PlannedRung]
@@ -244,7 +246,7 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True):
     execution: int
     epoch: Annotated[int | None, Meta(description="null: the trial has none.")]
     state: Literal["running", "waiting", "completed", "eliminated", "stopped", "failed"]
-    iteration: int | None
+    iteration: Annotated[int | None, Meta(description="Counts from 1.")]
     bracket: int | None
     seconds: float | None
     failure: str | None

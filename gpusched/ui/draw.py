@@ -13,12 +13,14 @@ from rich.text import Text
 from gpusched.core.policy import Phase
 from gpusched.oracles.base import RungState
 from gpusched.ui import words
-from gpusched.ui.facts import Best, Facts, Row
+from gpusched.ui.facts import Facts, Row
+from gpusched.ui.plan import bracket_words
+from gpusched.ui.ranking import Best
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a slot's trial uses: memory (the GPU's; on a CPU slot the process's) and time of the device."""
+    """What a slot's trial uses: memory, its own, and time of the device, which is the GPU's."""
 
     used_bytes: int | None = None
     total_bytes: int | None = None
@@ -35,7 +37,7 @@ def bar(done: float, whole: float, width: int) -> Text:
 def panel(facts: Facts, load: Mapping[int, Load], width: int, height: int, hint: str = "") -> RenderableType:
     """The whole block. Narrow terminals get fewer columns, low ones fewer rows."""
     head: list[RenderableType] = [title(facts), progress(facts, width), best(facts, width)]
-    rungs = rung_lines(facts.rungs)
+    rungs = rung_lines(facts)
     room = height - len(head) - 4
     rows = [row for row in facts.rows if row.trial is not None]
     rows += [row for row in facts.rows if row.trial is None]
@@ -87,29 +89,30 @@ def best(facts: Facts, width: int) -> Text:
         ("best    ", "bright_black"),
         (f"{words.clean(facts.objective)} {words.score(found.score)}", "bold"),
         f"  {how(found)}",
-        (f"  {words.values(found.values, 4)}" if width >= 60 else "", "bright_black"),
+        (f"  {words.values(found.values)}" if width >= 60 else "", "bright_black"),
     )
 
 
 def how(found: Best) -> str:
-    """`trial 17, epoch 9 of 27, bracket 3 rung 3`."""
+    """`trial 17, epoch 9 of 27, bracket 3, rung 4`."""
     place = f", {found.place}" if found.place else ""
-    training = "" if found.finished else ", still training"
-    return f"trial {found.trial}, epoch {found.epoch} of {found.budget}{place}{training}"
+    so_far = "" if found.finished else " so far"
+    return f"trial {found.trial}, epoch {found.epoch} of {found.budget}{so_far}{place}"
 
 
-def rung_lines(rungs: list[RungState]) -> list[Text]:
+def rung_lines(facts: Facts) -> list[Text]:
     """One line a bracket that is at work: how full its rungs are."""
     brackets: dict[tuple[int, int], list[RungState]] = {}
-    for rung in rungs:
+    for rung in facts.rungs:
         brackets.setdefault((rung.iteration, rung.bracket), []).append(rung)
-    if len(rungs) < 2:
+    if len(facts.rungs) < 2:
         return []
     lines = []
     for (iteration, bracket), members in brackets.items():
         if all(_settled(rung) >= rung.size for rung in members):
             continue
-        line = Text.assemble((f"bracket {f'{iteration}.' if iteration else ''}{bracket} ", "bright_black"))
+        name = bracket_words(bracket, iteration, several=facts.several_iterations)
+        line = Text.assemble((f"{name}  ", "bright_black"))
         for rung in members:
             full = _settled(rung) >= rung.size
             line.append(f" {rung.stop_epoch} ep ", "bright_black")
@@ -135,7 +138,7 @@ def slots(facts: Facts, rows: list[Row], load: Mapping[int, Load], width: int) -
     for name, right in itertools.compress(columns, there):
         # Text, never str: rich would take what stands in brackets for markup.
         table.add_column(Text(name), justify="right" if right else "left", no_wrap=True)
-    for row in rows:
+    for row, score in zip(rows, words.column([row.score for row in rows]), strict=True):
         cells: list[str | Text] = [words.clean(row.label)]
         idle = row.trial is None
         cells.append("–" if idle else str(row.trial))
@@ -143,7 +146,7 @@ def slots(facts: Facts, rows: list[Row], load: Mapping[int, Load], width: int) -
             cells.append(row.rung)
         cells.append(Text("idle", style="bright_black") if idle else _epochs(row, 16 if wide else 8 if middling else 0))
         if scored:
-            cells.append("" if row.score is None else words.score(row.score))
+            cells.append("" if row.score is None else score)
         if measured:
             cells += _load(load.get(row.slot))
         cells.append("" if row.seconds_left is None else words.duration(row.seconds_left))

@@ -5,7 +5,6 @@ Reads the state of the search and the trials' metrics; draws nothing. Estimates 
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,9 @@ from gpusched.core.search import Search
 from gpusched.core.trial import FINAL, LOST, Standing, Trial, TrialState
 from gpusched.oracles.base import Oracle, RungState
 from gpusched.runtime.forecast.outlook import Outlook
+from gpusched.ui.curves import Curves
+from gpusched.ui.plan import place_words
+from gpusched.ui.ranking import UNFINISHED, Best, best_of, best_score
 
 if TYPE_CHECKING:
     from gpusched.runtime.reader import Run
@@ -37,19 +39,6 @@ class Row:
     epoch: int = 0  #: reported by this trial
     score: float | None = None  #: its best so far
     seconds_left: float | None = None  #: estimated
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Best:
-    """The best trial so far, and how it came about."""
-
-    trial: int
-    score: float
-    epoch: int  #: where the score was reported
-    budget: int  #: epochs it has been trained for
-    finished: bool  #: False: nothing has finished yet, and this one is still in training
-    values: dict[str, Any]
-    place: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +76,8 @@ class Facts:
     rungs: list[RungState]
     failures: list[FailedTrial] = field(default_factory=list)
     paused_seconds: float | None = None  #: for so long it has been paused now
+    epochs_saved: int = 0  #: not trained, because trials stopped themselves
+    several_iterations: bool = False  #: all brackets are run more than once
 
     @property
     def running(self) -> list[Row]:
@@ -98,47 +89,12 @@ class Facts:
         return sum(each.state == Standing.STOPPED for each in self.failures)
 
 
-class Curves:
-    """The epochs that trials have reported, read again only where a file has changed."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._known: dict[int, tuple[tuple[int, int], list[dict[str, Any]]]] = {}
-
-    def stamp(self, trial: int) -> tuple[int, int] | None:
-        """What changes whenever an epoch is reported: time and size of the file; None where there is none."""
-        try:
-            stat = self._run.dir.trial(trial).metrics.stat()
-        except OSError:
-            return None
-        return stat.st_mtime_ns, stat.st_size
-
-    def of(self, trial: int) -> list[dict[str, Any]]:
-        stamp = self.stamp(trial)
-        if stamp is None:
-            return []
-        known = self._known.get(trial)
-        if known is None or known[0] != stamp:
-            known = self._known[trial] = (stamp, self._run.metrics(trial))
-        return known[1]
-
-    def changed_at(self, trial: int) -> float | None:
-        """When the newest epoch was reported, on the wall clock."""
-        known = self._known.get(trial)
-        return known[0][0] / 1e9 if known else None
-
-    def forget(self, keep: set[int]) -> None:
-        """Drops what nobody looks at any more, so that a long search does not fill the memory."""
-        for trial in self._known.keys() - keep:
-            del self._known[trial]
-
-
 class Observer:
     """Looks at a run again and again."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.curves = Curves(run)
+        self.curves = Curves(run.dir, run.metrics)
         self._outlook = Outlook(run)
 
     def look(self, wall: float | None = None, *, alive: bool = True) -> Facts:
@@ -148,15 +104,16 @@ class Observer:
         oracle = search.oracle
         now = _running_seconds(run, wall if alive else self._last_sign(search))
         rows = self._rows(search, wall)
-        self.curves.forget({trial.id for trial in search.running})
-        best = best_of(oracle) or self._best_in_training(search)
+        self.curves.forget({trial.id for trial in search.trials.values() if trial.state in UNFINISHED})
+        best = best_of(search, self.curves.of)
         done = sum(trial.state in FINAL for trial in search.trials.values())
         failed = [trial for trial in search.trials.values() if trial.state in LOST]
         plan = oracle.plan()
         epochs_done = sum(_epochs(trial, rows) for trial in search.trials.values())
         left = remaining_epochs(oracle)
         if left is not None:
-            left = max(0, left - sum(max(0, row.epoch - row.start_epoch) for row in rows))
+            # What is trained of a job counts once, also while it waits to go on: after a pause, a stop or a crash.
+            left -= sum(_trained(trial, rows) for trial in search.trials.values() if trial.state in UNFINISHED)
         closed = next((event for event in reversed(run.events) if isinstance(event, SessionClosed)), None)
         closed_now = closed if search.phase is Phase.CLOSED else None
         ending = search.ending.reason if search.ending else closed_now.reason if closed_now else None
@@ -176,12 +133,14 @@ class Observer:
             trials_failed=len(failed),
             epochs_done=epochs_done,
             epochs_all=None if left is None else epochs_done + left,
+            epochs_saved=oracle.saved_epochs,
             seconds=now,
             paused_seconds=max(0.0, now - search.paused_at) if search.phase is Phase.PAUSED else None,
             seconds_left=self._seconds_left(rows, left, epochs_done, now, wall),
             best=best,
             rows=rows,
             rungs=oracle.rungs(),
+            several_iterations=oracle.several_iterations,
             failures=[failed_trial(trial) for trial in sorted(failed, key=lambda trial: trial.id)],
         )
 
@@ -213,6 +172,8 @@ class Observer:
         lines = self.curves.of(trial.id)
         epoch = int(lines[-1].get("epoch", 0)) if lines else 0
         start, stop = trial.job.start_epoch, trial.job.stop_epoch
+        # A search that stops or pauses lets each trial end its epoch.
+        until = min(epoch + 1, stop) if search.phase in (Phase.STOPPING, Phase.PAUSED) else stop
         return Row(
             slot=index,
             label=label,
@@ -224,7 +185,7 @@ class Observer:
             stop_epoch=stop,
             epoch=max(epoch, start),
             score=best_score(search.oracle, lines),
-            seconds_left=_trial_left(lines, epoch, stop, wall, self.curves.changed_at(trial.id)),
+            seconds_left=_trial_left(lines, epoch, until, wall, self.curves.changed_at(trial.id)),
         )
 
     def _seconds_left(self, rows: list[Row], left: int | None, done: int, now: float, wall: float) -> float | None:
@@ -248,28 +209,6 @@ class Observer:
             return by_time if by_work is None else min(by_time, by_work)
         return by_work
 
-    def _best_in_training(self, search: Search) -> Best | None:
-        """Before any trial has finished: the best epoch of those in training."""
-        oracle = search.oracle
-        objective = oracle.objectives[0]
-        found: Best | None = None
-        for trial in search.running:
-            lines = self.curves.of(trial.id)
-            score = best_score(oracle, lines)
-            if score is None or (found is not None and not objective.better(score, found.score)):
-                continue
-            epoch = next(int(line["epoch"]) for line in lines if line.get(objective.name) == score)
-            found = Best(
-                trial=trial.id,
-                score=score,
-                epoch=epoch,
-                budget=int(lines[-1]["epoch"]),
-                finished=False,
-                values=trial.values,
-                place=place_words(oracle, trial.id),
-            )
-        return found
-
 
 def failed_trial(trial: Trial) -> FailedTrial:
     failure, stopped = trial.failure, trial.state is TrialState.STOPPED
@@ -283,48 +222,6 @@ def failed_trial(trial: Trial) -> FailedTrial:
         epochs=trial.epochs,
         traceback=failure.traceback if failure else "",
     )
-
-
-def sign(oracle: Oracle) -> float:
-    """Turns an oracle's score, where lower is better, into the objective's value, and back."""
-    return -1.0 if oracle.objectives[0].direction == "max" else 1.0
-
-
-def best_score(oracle: Oracle, lines: list[dict[str, Any]]) -> float | None:
-    """The best objective among a trial's epochs."""
-    objective = oracle.objectives[0]
-    return objective.best(objective.of(line) for line in lines)
-
-
-def best_of(oracle: Oracle) -> Best | None:
-    """The best finished trial: of those trained furthest, the one with the best score."""
-    ranking = oracle.rank()
-    return finished_trial(oracle, ranking[0]) if ranking else None
-
-
-def finished_trial(oracle: Oracle, trial_id: int) -> Best | None:
-    """A trial that has finished a job; None where it never reported a finite score."""
-    trial = oracle.trials[trial_id]
-    if not math.isfinite(trial.score):
-        return None
-    return Best(
-        trial=trial_id,
-        score=sign(oracle) * trial.score,
-        epoch=trial.curve.index(trial.score if trial.score in trial.curve else min(trial.curve)) + 1,
-        budget=trial.budget,
-        finished=True,
-        values=trial.values,
-        place=place_words(oracle, trial_id),
-    )
-
-
-def place_words(oracle: Oracle, trial_id: int) -> str:
-    """`bracket 2 rung 1`; empty where the algorithm has one rung only."""
-    if not oracle.staged:
-        return ""
-    place = oracle.place(trial_id)
-    words = f"bracket {place.bracket} rung {place.rung}"
-    return f"round {place.iteration} {words}" if place.iteration else words
 
 
 def remaining_epochs(oracle: Oracle) -> int | None:
@@ -351,6 +248,12 @@ def _epochs(trial: Trial, rows: list[Row]) -> int:
     if trial.state is TrialState.RUNNING:
         return next((row.epoch for row in rows if row.trial == trial.id), trial.epochs)
     return trial.epochs
+
+
+def _trained(trial: Trial, rows: list[Row]) -> int:
+    """Epochs of its job that an unfinished trial has reported."""
+    start, stop = trial.job.start_epoch, trial.job.stop_epoch
+    return max(0, min(_epochs(trial, rows), stop) - start)
 
 
 def _running_seconds(run: Run, wall: float) -> float:

@@ -18,7 +18,7 @@ from gpusched.storage.lock import away, holder
 from gpusched.storage.rundir import RunDir
 from gpusched.storage.runs.removal import size_of
 from gpusched.ui import answers, words
-from gpusched.ui.facts import best_of
+from gpusched.ui.ranking import best_of
 
 #: What people are told in place of a word for programs.
 _WORDS = {"abandoned": "killed", "new": "not started"}
@@ -47,7 +47,7 @@ def _listed(run: RunDir) -> answers.Listed:
             bytes=size_of(run),
         )
     search = read.search
-    best = best_of(search.oracle)
+    best = best_of(search, read.metrics)
     opened = next((event for event in read.events if isinstance(event, SessionOpened)), None)
     return answers.Listed(
         run=str(run.path),

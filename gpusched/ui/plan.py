@@ -1,23 +1,57 @@
-"""A plan in words: brackets and rungs, and with a calibration the time they take."""
+"""Brackets and rungs in words, of a plan and of what runs: one numbering and one form for all that people read.
+
+Iterations and rungs count from 1; a bracket has its number of the literature, how many times it halves.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from gpusched.oracles import Plan
+from gpusched.oracles.base import Oracle
+from gpusched.oracles.brackets import BracketPlan
 from gpusched.runtime.forecast.planning import Forecast
 from gpusched.ui import answers, words
 
 
+def bracket_words(bracket: int, iteration: int, *, several: bool) -> str:
+    """`bracket 2`; of a search with several iterations `iteration 3, bracket 2`. `iteration` is an oracle's, from 0."""
+    return f"iteration {iteration + 1}, bracket {bracket}" if several else f"bracket {bracket}"
+
+
+def place_words(oracle: Oracle, trial_id: int) -> str:
+    """`bracket 2, rung 1`; empty where the algorithm has one rung only."""
+    if not oracle.staged:
+        return ""
+    place = oracle.place(trial_id)
+    return f"{bracket_words(place.bracket, place.iteration, several=oracle.several_iterations)}, rung {place.rung + 1}"
+
+
 def plan_lines(plan: Plan) -> Iterator[str]:
     """One line a bracket, and the sums."""
+    several = _several_iterations(plan)
+    staged = len(plan.brackets) > 1 or any(len(bracket.rungs) > 1 for bracket in plan.brackets)
     for bracket in plan.brackets:
-        rungs = " → ".join(f"{rung.trials}×{rung.stop_epoch}" for rung in bracket.rungs if rung.trials)
-        yield f"  round {bracket.iteration + 1}, bracket {bracket.bracket}:  {rungs}"
+        name = f"{bracket_words(bracket.bracket, bracket.iteration, several=several)}:  " if staged else ""
+        yield f"  {name}{_rungs(bracket)}"
     if plan.trials is None:
         yield "  and so on without end"
     else:
         yield f"  {words.plural(plan.trials, 'trial')}, {words.plural(plan.epochs or 0, 'epoch')} in all"
+
+
+def _rungs(bracket: BracketPlan) -> str:
+    if any(rung.trials for rung in bracket.rungs):
+        return " → ".join(f"{rung.trials}×{rung.stop_epoch}" for rung in bracket.rungs if rung.trials)
+    # ASHA: how many trials come to a rung is not known before.
+    return " → ".join(f"epoch {rung.stop_epoch}" for rung in bracket.rungs)
+
+
+def _several_iterations(plan: Plan) -> bool:
+    if plan.trials is not None:
+        return any(bracket.iteration for bracket in plan.brackets)
+    # Without an end the first iteration is planned. The brackets of ASHA have no sizes, and are never run again.
+    return len(plan.brackets) > 1 and any(rung.trials for bracket in plan.brackets for rung in bracket.rungs)
 
 
 def forecast_lines(told: Forecast) -> Iterator[str]:
@@ -49,7 +83,7 @@ def answer(told: Forecast) -> answers.PlanTold:
     """What `gpusched plan --json` prints."""
     brackets = [
         answers.PlannedBracket(
-            iteration=bracket.iteration,
+            iteration=bracket.iteration + 1,
             bracket=bracket.bracket,
             first_trial=bracket.first_trial,
             rungs=[

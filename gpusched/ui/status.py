@@ -114,7 +114,9 @@ def page(run: Run, pid: int | None, width: int = WIDE) -> RenderableType:
     )
     lines.append(_fact("time", f"{words.duration(facts.seconds)}{left}"))
     lines += [progress(facts, 0), best(facts, width)]
-    rungs = rung_lines(facts.rungs)
+    if facts.epochs_saved:
+        lines.append(_fact("saved", f"{words.plural(facts.epochs_saved, 'epoch')} by early stopping"))
+    rungs = rung_lines(facts)
     if rungs:
         lines += [Text(""), *rungs]
     if pid is not None and (facts.rows or run.search.places.waiting):
@@ -181,13 +183,16 @@ def answer(run: Run, pid: int | None) -> answers.Status:
         trials=answers.Count(
             done=facts.trials_done, started=facts.trials_started, failed=facts.trials_failed, all=facts.trials_all
         ),
-        epochs=answers.Epochs(done=facts.epochs_done, all=facts.epochs_all),
+        epochs=answers.Epochs(done=facts.epochs_done, all=facts.epochs_all, saved=facts.epochs_saved),
         best=None if found is None else _same(found, answers.Leader),
         slots=[
             msgspec.structs.replace(_same(row, answers.Slot), devices=list(row.devices))
             for row in (facts.rows if pid is not None else [])
         ],
-        rungs=[_same(rung, answers.Rung) for rung in facts.rungs],
+        rungs=[
+            msgspec.structs.replace(_same(rung, answers.Rung), iteration=rung.iteration + 1, rung=rung.rung + 1)
+            for rung in facts.rungs
+        ],
         waiting=places.waiting,
         notes=places.notes,
         quarantined=dict(places.quarantined),

@@ -14,28 +14,31 @@ import pytest
 
 from gpusched.cli.options import near
 from gpusched.storage.lock import RunLock
+from gpusched.ui.ranking import RULE
 
 
-def test_best_ranks_by_epochs_then_score_and_says_so(
-    make_run: Callable[..., Any], gpusched: Callable[..., Any]
-) -> None:
-    """A trial trained further stands before one with a better score after fewer epochs."""
+def test_best_ranks_by_score_and_says_so(make_run: Callable[..., Any], gpusched: Callable[..., Any]) -> None:
+    """However long a trial has trained; the rule stands above the trials."""
     made = make_run()
     while len(made.run.search.oracle.scores) < 12:
         made.step()
     rows = json.loads(gpusched("best", made.dir.path, "--json").out)["trials"]
     assert [row["trial"] for row in rows] == made.run.search.oracle.rank()[:10]
-    assert [row["budget"] for row in rows] == sorted((row["budget"] for row in rows), reverse=True)
+    assert [row["score"] for row in rows] == sorted((row["score"] for row in rows), reverse=True)
     said = gpusched("best", made.dir.path, "-n", "2").out
-    assert said.startswith(f"{near(made.dir)}: the best 2 of 12 finished trials, by ")
+    assert said.startswith(f"{near(made.dir)}: the best 2 of 12 trials, highest val_accuracy first\n{RULE}\n")
     assert f"1. trial {rows[0]['trial']}" in said
 
 
-def test_values_are_printed_in_full(make_run: Callable[..., Any], gpusched: Callable[..., Any]) -> None:
-    """What `best` prints can be typed into a script and is the same number."""
+def test_people_get_four_digits_of_a_value_and_programs_all(
+    make_run: Callable[..., Any], gpusched: Callable[..., Any]
+) -> None:
+    """`best` prints what one remembers, `best --json` what was drawn."""
     made = make_run().finish()
     rows = json.loads(gpusched("best", made.dir.path, "-n", 1, "--json").out)["trials"]
-    assert f"learning rate  {rows[0]['values']['learning rate']!r}\n" in gpusched("best", made.dir.path, "-n", "1").out
+    rate = rows[0]["values"]["learning rate"]
+    assert rate == made.run.search.trials[rows[0]["trial"]].values["learning rate"]
+    assert f"learning rate  {rate:.4g}\n" in gpusched("best", made.dir.path, "-n", "1").out
 
 
 def test_export_is_read_back_exactly(make_run: Callable[..., Any], gpusched: Callable[..., Any], tmp_path: Any) -> None:

@@ -65,7 +65,7 @@ def test_failures_stops_and_interruptions(make_run: Callable[..., Any]) -> None:
     assert [trial["id"] for trial in page["trials"] if "reason" in trial] == [0, 1, 2]
     assert (page["failed"], page["stopped"]) == (2, 1)
     assert {row["trial"]: row["state"] for row in rows(made.run)} == told
-    assert {row.trial: row.state for row in trial_rows(made.run.search, {}, "state")} == told
+    assert {row.trial: row.state for row in trial_rows(made.run.search, [], {})} == told
 
 
 def test_every_state_has_its_word(make_run: Callable[..., Any]) -> None:

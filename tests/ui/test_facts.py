@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from gpusched.core.commands import Launch
-from gpusched.core.events import JobEnded, PauseAsked, StopAsked
+from gpusched.core.events import JobEnded, PauseAsked, ResumeAsked, StopAsked
 from gpusched.core.outcome import End
 from gpusched.ui import words
 from gpusched.ui.draw import Load, panel, title
 from gpusched.ui.facts import Observer
-from gpusched.ui.watch.plain import Teller, summary
+from gpusched.ui.watch.plain import Teller
 from gpusched.ui.watch.tuner import TrialTeller
 
 
@@ -34,6 +34,56 @@ def test_progress_never_goes_back(make_run: Callable[..., Any]) -> None:
     assert done == sorted(done)
     assert share == sorted(share)
     assert (done[-1], seen[-1].trials_all, share[-1]) == (17, 17, 1.0)
+
+
+def test_a_pause_changes_no_total(make_run: Callable[..., Any]) -> None:
+    """Epochs of a job that was interrupted are neither counted twice nor planned again, while it waits and after."""
+    made = make_run(max_epochs=27, factor=3, slots=4)
+    for _ in range(40):
+        made.step()
+    planned = Observer(made.run).look(alive=False).epochs_all
+    halves = [(launch, made.train(launch, (launch.stop_epoch - launch.start_epoch) // 2)) for launch in made.out]
+    assert any(trained for _, trained in halves)
+    seen = [Observer(made.run).look(alive=False)]
+    made._ends.clear()
+    search = made.run.search
+    search.handle(PauseAsked(at=search.at))
+    for launch, trained in halves:
+        epochs = launch.start_epoch + len(trained)
+        end = {"trial": launch.trial, "attempt": launch.attempt, "end": End.INTERRUPTED, "epochs": epochs}
+        search.handle(JobEnded(at=search.at, **end))
+        seen.append(Observer(made.run).look(alive=False))
+    search.handle(ResumeAsked(at=search.at))
+    seen.append(Observer(made.run).look(alive=False))
+    assert {facts.epochs_all for facts in seen} == {planned}
+    assert {facts.epochs_done for facts in seen} == {seen[0].epochs_done}
+
+
+def test_a_search_that_stops_takes_an_epoch_more(make_run: Callable[..., Any]) -> None:
+    """And so does one that pauses: trials end their epoch, not their training."""
+    for event, left in ((StopAsked, 1.0), (PauseAsked, None)):
+        made = make_run(event.__name__, algorithm="random", max_epochs=50, max_trials=2)
+        made.train(made.out[0], 2)
+        reported = made.dir.trial(0).metrics.stat().st_mtime
+        before = Observer(made.run).look(wall=reported).rows[0].seconds_left
+        made.run.search.handle(event(at=2.0))
+        facts = Observer(made.run).look(wall=reported)
+        assert before == pytest.approx(48.0)
+        assert facts.rows[0].seconds_left == pytest.approx(1.0)
+        assert facts.seconds_left == (None if left is None else pytest.approx(left))
+
+
+def test_epochs_that_early_stopping_saves_are_told(make_run: Callable[..., Any]) -> None:
+    """Those of the job, and of the rungs that the trial rises to without training; in the last line too."""
+    made = make_run(algorithm="random", max_epochs=9, max_trials=2, slots=1)
+    launch = made.out[0]
+    made._ends.clear()
+    scores = made.train(launch, 4)
+    end = {"trial": 0, "attempt": 1, "end": End.COMPLETED, "epochs": 4, "stopped_early": True}
+    made.handle(JobEnded(at=4.0, scores={"val_accuracy": scores}, **end))
+    made.finish()
+    assert Observer(made.run).look(alive=False).epochs_saved == 5
+    assert "13 epochs (early stopping saved 5)" in Teller().summary(made.run.search)
 
 
 def test_time_left_is_right_where_epochs_cost_the_same(make_run: Callable[..., Any]) -> None:
@@ -89,10 +139,10 @@ def test_every_event_is_one_line(make_run: Callable[..., Any]) -> None:
         "[0:00:00] random · maximise val_accuracy · 3 trials, 6 epochs · 2 slots (cpu 0, cpu 1)",
         f"[0:00:02] trial 0: val_accuracy {score[0]} after 2 epochs",
         "[0:00:02] trial 1: failed: ValueError: units is odd",
-        f"[0:00:04] trial 2: val_accuracy {score[2]} after 2 epochs",
+        f"[0:00:04] trial 2: val_accuracy {score[2]} after 2 epochs (best so far)",
         "[0:00:04] search ended: complete",
     ]
-    assert summary(made.run.search).startswith("3 trials, 1 failed, 4 epochs in 4 s; best: trial ")
+    assert teller.summary(made.run.search).startswith("3 trials, 1 failed, 4 epochs in 4 s; best: trial ")
 
 
 def test_a_trial_that_continues_says_no_epochs_that_it_has_trained(make_run: Callable[..., Any]) -> None:
@@ -161,6 +211,51 @@ def test_clean_text_is_one_harmless_line(text: str) -> None:
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_a_value_can_be_typed_back(value: float) -> None:
-    """All its digits are there."""
-    assert float(words.value(value)) == value
+def test_people_get_four_digits(number: float) -> None:
+    """Of values and of scores, whatever their size; whole values as they were given."""
+    assert float(words.score(number)) == float(f"{number:.4g}")
+    if not number.is_integer():
+        assert float(words.value(number)) == float(f"{number:.4g}")
+
+
+@pytest.mark.parametrize(
+    ("given", "value", "score"),
+    [
+        (0.1 + 0.2, "0.3", "0.3000"),
+        (0.982, "0.982", "0.9820"),
+        (1.0, "1", "1.000"),
+        (64, "64", "64.00"),
+        (0.0, "0", "0.000"),
+        (1e-5, "1e-05", "1.000e-05"),
+        (-0.00012346, "-0.0001235", "-0.0001235"),
+        (100000.0, "100000", "1.000e+05"),
+        (12345.678, "1.235e+04", "1.235e+04"),
+    ],
+)
+def test_figures_have_one_form(given: float, value: str, score: str) -> None:
+    """What was typed is seen as it was typed; scores have all their digits."""
+    assert (words.value(given), words.score(given)) == (value, score)
+
+
+@pytest.mark.parametrize(
+    ("values", "column"),
+    [
+        ([0.982, 0.9815, 0.1023, 1.0, 0.0], ["0.9820", "0.9815", "0.1023", "1.0000", "0.0000"]),
+        ([0.35214, 13.2, 2.41e7], ["0.35", "13.20", "2.410e+07"]),
+        ([0.5, None, math.inf, 1e-9], ["0.5000", "none", "none", "1.000e-09"]),
+        ([3e-5, 2.123456e-5], ["3.000e-05", "2.123e-05"]),
+        ([], []),
+    ],
+)
+def test_scores_below_each_other_have_as_many_decimals(values: list[float | None], column: list[str]) -> None:
+    """Their points stand below each other; one that does not fit in is in scientific form."""
+    assert words.column(values) == column
+
+
+@given(st.integers(0, 10**16))
+def test_bytes_are_told_as_nvidia_smi_does(count: int) -> None:
+    """In powers of 1024, to three digits or one decimal."""
+    number, unit = words.size(count).split()
+    power = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}[unit]
+    assert abs(float(number) * power - count) <= max(0.06 * power, 0.006 * count)
+    assert unit == "TiB" or float(number) < 1024

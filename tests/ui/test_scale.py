@@ -10,7 +10,8 @@ import pytest
 
 from gpusched.oracles import Hyperband
 from gpusched.runtime.reader import Run
-from gpusched.ui.facts import Observer, finished_trial
+from gpusched.ui.facts import Observer
+from gpusched.ui.ranking import sorted_trials
 from gpusched.ui.report.data import collect
 from gpusched.ui.verify import verify
 
@@ -20,7 +21,7 @@ FEW, MANY = 66, 198
 
 def look(run: Run) -> list[Any]:
     Observer(run).look(alive=False)
-    return [finished_trial(run.search.oracle, trial) for trial in run.search.oracle.rank()]
+    return sorted_trials(run.search, run.metrics)
 
 
 LOOKS: dict[str, Callable[[Run], Any]] = {"open": lambda run: Run(run.dir), "verify": verify, "look": look}

@@ -17,19 +17,22 @@ from gpusched.storage.rundir import RunDir
 def command(run: RunDir, number: int, as_json: bool) -> int:
     """The best trials with their values.
 
-    Those trained further stand before the others, then the better score: scores after 3 epochs and after 27
-    cannot be compared. A trial's score is that of its best epoch.
+    Trials are ranked by score: the best value of the objective at any epoch, however long a trial has trained.
+    Trials in training count with what they have reported.
     """
+    from gpusched.core.trial import standing
     from gpusched.runtime.reader import Run
     from gpusched.ui import answers, words
-    from gpusched.ui.facts import finished_trial
+    from gpusched.ui.ranking import RULE, sorted_trials
     from gpusched.ui.report.advice import agreed
 
     opened = Run.open(run.path)
     oracle = opened.search.oracle
     objective = oracle.objectives[0]
-    ranked = [best for trial in oracle.rank() if (best := finished_trial(oracle, trial)) is not None]
-    found, advice = ranked[:number], agreed(ranked, oracle.space.hyperparameters)
+    ranked = sorted_trials(opened.search, opened.metrics)
+    found = ranked[:number]
+    states: dict[int, Any] = {best.trial: standing(opened.search.trials[best.trial], oracle).value for best in found}
+    advice = agreed([best for best in ranked if best.finished], oracle.space.hyperparameters)
     if as_json:
         rows = [
             answers.Ranked(
@@ -37,6 +40,7 @@ def command(run: RunDir, number: int, as_json: bool) -> int:
                 score=best.score,
                 epoch=best.epoch,
                 budget=best.budget,
+                state=states[best.trial],
                 values=best.values,
                 checkpoint=str(opened.dir.trial(best.trial).best),
             )
@@ -50,21 +54,17 @@ def command(run: RunDir, number: int, as_json: bool) -> int:
         )
         return 0
     if not found:
-        say(f"{near(run)}: no trial has completed yet")
+        say(f"{near(run)}: no epoch has reported {objective.name} yet")
         return 0
-    budgets = sorted({best.budget for best in found}, reverse=True)
-    order = "highest first" if objective.direction == "max" else "lowest first"
-    by = (
-        f"by epochs trained ({', '.join(map(str, budgets))}), then {objective.name}"
-        if len(budgets) > 1
-        else (f"by {objective.name} over {words.plural(budgets[0], 'epoch')}")
-    )
-    say(f"{near(run)}: the best {len(found)} of {len(oracle.scores)} finished trials, {by}, {order}")
-    for place, best in enumerate(found, 1):
-        say(
-            f"\n{place:3}. trial {best.trial}   {objective.name} {words.score(best.score)}   "
-            f"epoch {best.epoch} of {best.budget}"
-        )
+    order = "highest" if objective.direction == "max" else "lowest"
+    say(f"{near(run)}: the best {len(found)} of {words.plural(len(ranked), 'trial')}, {order} {objective.name} first")
+    if len(found) > 1:
+        say(RULE)
+    scores = words.column([best.score for best in found])
+    for place, (best, score) in enumerate(zip(found, scores, strict=True), 1):
+        training = "" if best.finished else f" so far, {states[best.trial]}"
+        epochs = f"epoch {best.epoch} of {best.budget}{training}"
+        say(f"\n{place:3}. trial {best.trial}   {objective.name} {score}   {epochs}")
         width = max((len(words.clean(name)) for name in best.values), default=0)
         for name, value in best.values.items():
             say(f"     {words.clean(name):<{width}}  {words.value(value)}")

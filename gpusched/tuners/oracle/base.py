@@ -248,14 +248,11 @@ class Oracle(Kept):
         return trials[trial_id]
 
     def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
-        """Completed trials, best first; where there are fewer than asked for, the others stand behind them.
-
-        Where an algorithm trains some trials further than others, those trained furthest stand first.
-        """
+        """Completed trials, the best score first; where there are fewer than asked for, the others follow."""
         trials = list(self.trials.values())
         sign = -1.0 if self.objective.direction == "max" else 1.0
         done = [each for each in trials if each.status == TrialStatus.COMPLETED and each.score is not None]
-        done.sort(key=lambda each: (-getattr(each, "budget", 0), sign * (each.score or 0.0)))
+        done.sort(key=lambda each: sign * (each.score or 0.0))
         if len(done) < num_trials:
             done += [each for each in trials if each.status != TrialStatus.COMPLETED]
         return done[:num_trials]

@@ -50,7 +50,7 @@ def _rows(
         head: dict[str, Any] = dict.fromkeys(columns)
         state = standing(trial, run.search.oracle)
         head |= {"trial": trial_id, "execution": 0, "state": state.value}
-        head |= {"iteration": place.iteration, "bracket": place.bracket}
+        head |= {"iteration": place.iteration + 1, "bracket": place.bracket}
         if state is Standing.FAILED:
             head["failure"] = failed_trial(trial).reason
         head |= {name: getattr(trial, name) for name in ACCOUNTS if name in head}

@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gpusched.hyperparameters import HyperParameter
+from gpusched.oracles.base import Oracle
 from gpusched.runtime.begin.narrow import Settled, settled
 from gpusched.ui import words
-from gpusched.ui.facts import Best, Facts
+from gpusched.ui.facts import Facts
+from gpusched.ui.ranking import Best
+from gpusched.ui.report.idle import Use
 
 #: Of the best trials, this share at one end of a range says that the range is too narrow there.
 _AT_THE_EDGE = 0.4
@@ -16,15 +19,15 @@ _EDGE = 0.05
 _IDLE = 0.15
 
 
-def advice(
-    facts: Facts, ranked: Sequence[Best], space: Sequence[HyperParameter], busy: float | None, slots: int
-) -> list[str]:
-    """Lines for people; `ranked` are the finished trials, best first, `busy` the share of slot time in use."""
+def advice(facts: Facts, ranked: Sequence[Best], oracle: Oracle, use: Use) -> list[str]:
+    """Lines for people; `ranked` are the trials with a score, best first."""
+    space = oracle.space.hyperparameters
+    ranked = [best for best in ranked if best.finished]
     best = ranked[: max(4, len(ranked) // 10)]
     lines = [line for hyperparameter in space if (line := _edge(hyperparameter, best))]
     lines += agreed(ranked, space)
     leader = facts.best
-    if leader is not None and leader.finished and leader.budget > 3 and leader.epoch == leader.budget:
+    if leader is not None and leader.finished and 3 < leader.epoch == leader.budget >= oracle.max_epochs:
         lines.append(
             f"The best trial was still getting better at its last epoch, {leader.epoch}: a larger max_epochs may pay."
         )
@@ -33,9 +36,9 @@ def advice(
             f"The best trial was at its best at epoch {leader.epoch} of {leader.budget}: "
             "a smaller max_epochs, or early stopping, would have found it sooner."
         )
-    if busy is not None and slots > 1 and 1 - busy > _IDLE and facts.seconds > 60:
+    if use.busy is not None and use.most > 1 and 1 - use.busy > _IDLE and use.offered > 60:
         lines.append(
-            f"The {slots} slots were idle for {100 * (1 - busy):.0f} % of the time. "
+            f"The slots were idle for {100 * (1 - use.busy):.0f} % of the time that they were there, pauses left out. "
             "More trials (max_trials, iterations) or fewer slots use them better."
         )
     if facts.trials_started and facts.trials_failed / facts.trials_started > 0.1:

@@ -11,8 +11,11 @@ from gpusched.core.trial import LOST, standing
 from gpusched.hyperparameters import HyperParameter
 from gpusched.ui import words
 from gpusched.ui.draw import how
-from gpusched.ui.facts import Facts, Observer, failed_trial, finished_trial, sign
+from gpusched.ui.facts import Facts, Observer, failed_trial
+from gpusched.ui.plan import place_words
+from gpusched.ui.ranking import RULE, sorted_trials
 from gpusched.ui.report.advice import advice
+from gpusched.ui.report.idle import Use, use_of
 from gpusched.ui.report.importance import comparable_epoch, importance
 from gpusched.ui.status import state
 
@@ -29,8 +32,9 @@ def collect(run: Run, pid: int | None) -> dict[str, Any]:
     oracle = run.search.oracle
     curves = {trial: _curves(run, trial, facts.objective) for trial in sorted(run.search.trials)}
     slots = _slot_labels(run)
-    spans, busy = _timeline(run, facts, {slot: place for place, slot in enumerate(slots)})
-    ranked = [best for trial in oracle.rank() if (best := finished_trial(oracle, trial)) is not None]
+    spans, use = _timeline(run, facts, {slot: place for place, slot in enumerate(slots)})
+    ranked = sorted_trials(run.search, run.metrics)
+    scores = {best.trial: best.score for best in ranked}
     shares, epoch = _importance(run, curves)
     return {
         "name": facts.name,
@@ -45,35 +49,34 @@ def collect(run: Run, pid: int | None) -> dict[str, Any]:
         "trials_done": facts.trials_done,
         "trials_all": facts.trials_all,
         "epochs_done": facts.epochs_done,
+        "epochs_saved": facts.epochs_saved,
         "failed": facts.trials_failed - facts.trials_stopped,
         "stopped": facts.trials_stopped,
         "best": facts.best.trial if facts.best else None,
         "best_words": f"{facts.objective} {words.score(facts.best.score)}: {how(facts.best)}" if facts.best else "",
         "space": [_axis(hyperparameter) for hyperparameter in oracle.space.hyperparameters],
-        "trials": [_trial(run, trial, curves[trial]) for trial in curves],
+        "rule": RULE,
+        "trials": [_trial(run, trial, curves[trial], scores.get(trial)) for trial in curves],
         "rungs": sorted({rung.stop_epoch for rung in facts.rungs}) if len(facts.rungs) > 1 else [],
         "importance": [{"name": name, "share": share} for name, share in shares.items()],
         "importance_epoch": epoch,
         "slots": list(slots.values()),
         "spans": spans,
-        "busy": busy,
+        "offered": [[[round(at, 3) for at in stay] for stay in use.lanes.get(slot, [])] for slot in slots],
+        "busy": use.busy,
         "seconds": facts.seconds,
-        "advice": advice(facts, ranked, oracle.space.hyperparameters, busy, len(slots)),
+        "advice": advice(facts, ranked, oracle, use),
     }
 
 
-def _trial(run: Run, trial_id: int, curves: list[list[float | None]]) -> dict[str, Any]:
+def _trial(run: Run, trial_id: int, curves: list[list[float | None]], score: float | None) -> dict[str, Any]:
     search = run.search
-    trial, seen = search.trials[trial_id], search.oracle.trials.get(trial_id)
-    place = search.oracle.place(trial_id)
-    score = sign(search.oracle) * seen.score if seen is not None and math.isfinite(seen.score) else None
+    trial = search.trials[trial_id]
     record: dict[str, Any] = {
         "id": trial_id,
         "state": standing(trial, search.oracle).value,
-        "iteration": place.iteration,
-        "bracket": place.bracket,
-        "rung": place.rung,
-        "epochs": trial.epochs,
+        "place": place_words(search.oracle, trial_id),
+        "epochs": max(trial.epochs, *map(len, curves), 0),
         "score": score,
         "seconds": round(trial.seconds, 3),
         "values": trial.values,
@@ -129,15 +132,12 @@ def _slot_labels(run: Run) -> dict[int, str]:
     return dict(sorted(labels.items()))
 
 
-def _timeline(run: Run, facts: Facts, places: dict[int, int]) -> tuple[list[list[float | int | None]], float | None]:
-    """(slot's place, trial, start, end, start epoch, stop epoch) of every job, and the share of slot time in use."""
+def _timeline(run: Run, facts: Facts, places: dict[int, int]) -> tuple[list[list[float | int | None]], Use]:
+    """(slot's place, trial, start, end, start epoch, stop epoch) of every job, and the use of the slots' time."""
     spans: list[list[float | int | None]] = []
-    used = 0.0
-    slots = {span.slot for span in run.spans()}
+    jobs = []
     for span in run.spans():
-        end = facts.seconds if span.end is None else span.end
-        used += end - span.start
+        jobs.append((span.start, facts.seconds if span.end is None else span.end))
         times = [round(span.start, 3), None if span.end is None else round(span.end, 3)]
         spans.append([places[span.slot], span.trial, *times, span.start_epoch, span.stop_epoch])
-    whole = facts.seconds * len(slots)
-    return spans, min(1.0, used / whole) if whole else None
+    return spans, use_of(run.events, jobs, facts.seconds)

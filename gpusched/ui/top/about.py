@@ -12,8 +12,9 @@ from textual.widgets import RichLog, Static, TabbedContent, TabPane
 
 from gpusched.core.trial import Trial, standing
 from gpusched.ui import words
-from gpusched.ui.facts import Curves, best_of
+from gpusched.ui.curves import Curves
 from gpusched.ui.logs.tail import LogFile
+from gpusched.ui.ranking import best_of
 from gpusched.ui.top.chart import Curve, chart
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class About(Vertical):
 
     def _show_curve(self, trial: int, objective: str) -> None:
         curves = [Curve(f"trial {trial}", self._points(trial, objective), "cyan")]
-        leader = best_of(self._run.search.oracle)
+        leader = best_of(self._run.search, self._curves.of)
         if leader is not None and leader.trial != trial:
             curves.append(Curve(f"best, trial {leader.trial}", self._points(leader.trial, objective), "green"))
         size = self._curve.size

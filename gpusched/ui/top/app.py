@@ -21,6 +21,7 @@ from gpusched.ui import words
 from gpusched.ui.draw import Load, best, progress, slots
 from gpusched.ui.facts import Facts, Observer
 from gpusched.ui.order import order
+from gpusched.ui.ranking import sorted_trials
 from gpusched.ui.status import state
 from gpusched.ui.top import acting
 from gpusched.ui.top.about import About
@@ -178,7 +179,8 @@ class Top(App[None]):
     def _show_trials(self, facts: Facts) -> None:
         running = {row.trial: row for row in facts.running if row.trial is not None}
         self._columns = columns(self.watched.search, facts.objective)
-        rows = trial_rows(self.watched.search, running)
+        ranked = sorted_trials(self.watched.search, self._observer.curves.of)
+        rows = trial_rows(self.watched.search, ranked, running)
         shown = filtered(ordered(rows, self.sorted_by, reverse=self.turned), self._columns, self.filter)
         way = rising(self.sorted_by, facts.direction, reverse=self.turned)
         self._table.show(self._columns, shown, self.sorted_by, rising=way)

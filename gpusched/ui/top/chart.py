@@ -30,7 +30,7 @@ def chart(curves: Sequence[Curve], width: int, height: int) -> list[Text]:
     low, high = min(y for _, y in points), max(y for _, y in points)
     if high == low:
         low, high = low - 0.5, high + 0.5
-    labels = [words.score(high), words.score((low + high) / 2), words.score(low)]
+    labels = [words.value(high), words.value((low + high) / 2), words.value(low)]
     margin = max(map(len, labels)) + 1
     columns, rows = max(1, width - margin), height - 2
     dots = [[0] * columns for _ in range(rows)]

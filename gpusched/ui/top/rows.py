@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gpusched.core.search import Search
 from gpusched.core.trial import Standing, Trial, standing
 from gpusched.ui import words
-from gpusched.ui.facts import Row, sign
+from gpusched.ui.facts import Row
+from gpusched.ui.ranking import Best
 
 #: What the rows can be sorted by, in the order in which a key steps through them; then come the hyperparameters.
 ORDERS = ("trial", "score", "epochs", "state", "time")
@@ -47,6 +48,7 @@ class TrialRow:
     rank: float  #: lower is better
     seconds: float
     values: Mapping[str, Any] = field(default_factory=dict)
+    figure: str = ""  #: the score, written like the others below and above
 
     def cells(self, columns: Sequence[Column]) -> tuple[str, ...]:
         return tuple(map(self.cell, columns))
@@ -54,7 +56,7 @@ class TrialRow:
     def cell(self, column: Column) -> str:
         name = column.hyperparameter
         if name is not None:
-            return words.short(self.values[name]) if name in self.values else ""
+            return words.value(self.values[name]) if name in self.values else ""
         match column.key:
             case "trial":
                 return str(self.trial)
@@ -63,7 +65,7 @@ class TrialRow:
             case "epochs":
                 return str(self.epochs)
             case "score":
-                return "" if self.score is None else words.score(self.score)
+                return self.figure
             case _:
                 return words.duration(self.seconds)
 
@@ -77,9 +79,14 @@ def columns(search: Search, objective: str) -> list[Column]:
     return [*fixed, *(Column(f"hp {name}", words.clean(name)) for name in names)]
 
 
-def trial_rows(search: Search, running: Mapping[int, Row]) -> list[TrialRow]:
-    """Every trial that was started; `running` are those in training, as they report."""
-    return [_row(search, trial, running.get(trial.id)) for trial in search.trials.values()]
+def trial_rows(search: Search, ranked: Iterable[Best], running: Mapping[int, Row]) -> list[TrialRow]:
+    """Every trial that was started. `ranked` are those with a score, see `ui.ranking`; `running` those in training."""
+    scores = {best.trial: best.score for best in ranked}
+    figures = dict(zip(scores, words.column([*scores.values()]), strict=True))
+    return [
+        _row(search, trial, scores.get(trial.id), figures.get(trial.id, ""), running.get(trial.id))
+        for trial in search.trials.values()
+    ]
 
 
 def ordered(rows: Sequence[TrialRow], order: str, *, reverse: bool = False) -> list[TrialRow]:
@@ -115,18 +122,15 @@ def rising(order: str, direction: str, *, reverse: bool) -> bool:
     return falls == reverse
 
 
-def _row(search: Search, trial: Trial, row: Row | None) -> TrialRow:
-    seen = search.oracle.trials.get(trial.id)
-    rank = seen.score if seen is not None else math.inf
-    if row is not None and row.score is not None:
-        rank = min(rank, sign(search.oracle) * row.score)
+def _row(search: Search, trial: Trial, score: float | None, figure: str, row: Row | None) -> TrialRow:
     started = trial.started_at if row is not None and trial.started_at is not None else search.at
     return TrialRow(
         trial=trial.id,
         state=standing(trial, search.oracle).value,
         epochs=max(trial.epochs, row.epoch) if row is not None else trial.epochs,
-        score=sign(search.oracle) * rank if math.isfinite(rank) else None,
-        rank=rank,
+        score=score,
+        figure=figure,
+        rank=search.oracle.objectives[0].rank(score),
         seconds=trial.seconds + max(0.0, search.at - started),
         values=trial.values,
     )

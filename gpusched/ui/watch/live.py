@@ -24,7 +24,7 @@ from gpusched.ui import words
 from gpusched.ui.draw import Load, panel
 from gpusched.ui.facts import Facts, Observer
 from gpusched.ui.watch.meter import Meter
-from gpusched.ui.watch.plain import Teller, summary
+from gpusched.ui.watch.plain import Teller
 from gpusched.ui.watch.terminal import Output, Painter
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class LiveView:
             self._above(lines, style="yellow" if lost else "")
         if isinstance(event, SessionClosed):
             self._painter.clear()
-            for line in [summary(search), *self._teller.ending(event.code)]:
+            for line in [self._teller.summary(search), *self._teller.ending(event.code)]:
                 self._output.line(line)
 
     async def show(self, run: Run) -> None:
@@ -119,6 +119,7 @@ def follow(
     painter = Painter(output)
     screen = Screen(output, run, hint=hint, painter=painter)
     teller = Teller()
+    teller.look_at(run.dir)
     closed: SessionClosed | None = None
     try:
         while not output.lost:
@@ -135,5 +136,5 @@ def follow(
     finally:
         screen.close()
     if closed is not None:
-        output.line(summary(run.search))
+        output.line(teller.summary(run.search))
     return closed.code if closed else None

@@ -29,7 +29,8 @@ from gpusched.core.trial import LOST, TrialState
 from gpusched.oracles import KINDS, Oracle
 from gpusched.storage.rundir import RunDir
 from gpusched.ui import words
-from gpusched.ui.facts import Best, best_of, sign
+from gpusched.ui.curves import Curves
+from gpusched.ui.ranking import Best, best_of, sign
 from gpusched.ui.watch.terminal import Output
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Teller:
     def __init__(self) -> None:
         self._best: Best | None = None
         self._warned: set[str] = set()
+        self._curves: Curves | None = None
 
     def lines(self, event: AnyEvent, commands: list[AnyCommand], search: Search) -> list[str]:
         told = self._tell(event, search)
@@ -67,7 +69,19 @@ class Teller:
         return [f"trial {event.trial}: {each}" for each in new]
 
     def started(self, run: RunDir) -> list[str]:
+        self.look_at(run)
         return [f"run directory: {run.path}"]
+
+    def look_at(self, run: RunDir) -> None:
+        """What trials in training have reported is there."""
+        self._curves = Curves(run)
+
+    def best(self, search: Search) -> Best | None:
+        """The best trial so far, those in training included."""
+        return best_of(search, self._curves.of if self._curves is not None else lambda _: [])
+
+    def summary(self, search: Search) -> str:
+        return summary(search, self.best(search))
 
     def news(self) -> list[str]:
         """What has come since it was asked last, without an event."""
@@ -124,7 +138,7 @@ class Teller:
             return f"trial {launch.trial}: continues on {where}, to epoch {launch.stop_epoch}"
         epochs = f"epochs {launch.start_epoch + 1} to {launch.stop_epoch}"
         again = ", again" if launch.attempt > 1 and not launch.start_epoch else ""
-        given = f": {words.values(launch.values, 4)}" if launch.attempt == 1 else ""
+        given = f": {words.values(launch.values)}" if launch.attempt == 1 else ""
         return f"trial {launch.trial}: {epochs} on {where}{again}{given}"
 
     def _ended(self, event: JobEnded, search: Search) -> str | None:
@@ -142,7 +156,8 @@ class Teller:
                 score = words.score(sign(oracle) * seen.score)
                 early = ", stopped itself early" if event.stopped_early else ""
                 text = f"trial {trial.id}: {objective.name} {score} after {words.plural(event.epochs, 'epoch')}{early}"
-                best = best_of(oracle)
+                # Only the best of those that have finished can be the best of all.
+                best = self.best(search) if oracle.rank()[:1] == [trial.id] else self._best
                 if best is not None and best.trial == trial.id and best != self._best:
                     text += " (best so far)"
                 self._best = best
@@ -176,7 +191,7 @@ class PlainView:
     def event(self, event: AnyEvent, commands: list[AnyCommand], search: Search) -> None:
         self._lines(self._teller.lines(event, commands, search))
         if isinstance(event, SessionClosed):
-            self._lines([summary(search), *self._teller.ending(event.code)])
+            self._lines([self._teller.summary(search), *self._teller.ending(event.code)])
 
     async def show(self, run: Run) -> None:
         while True:
@@ -207,12 +222,13 @@ def intent(oracle: Oracle) -> str:
     return f"{name} · {goals} · {much}{epochs}"
 
 
-def summary(search: Search) -> str:
+def summary(search: Search, best: Best | None) -> str:
     """What came of it, in one line."""
-    best = best_of(search.oracle)
     name = search.oracle.objectives[0].name
     trials = words.plural(len(search.trials), "trial")
     epochs = words.plural(sum(trial.epochs for trial in search.trials.values()), "epoch")
+    if saved := search.oracle.saved_epochs:
+        epochs += f" (early stopping saved {saved})"
     stopped = sum(trial.state is TrialState.STOPPED for trial in search.trials.values())
     lost = words.lost(sum(trial.state in LOST for trial in search.trials.values()) - stopped, stopped)
     head = f"{trials}{f', {lost}' if lost else ''}, {epochs} in {words.duration(search.at)}"
@@ -220,13 +236,14 @@ def summary(search: Search) -> str:
         return f"{head}; no trial has completed"
     return (
         f"{head}; best: trial {best.trial}, {name} {words.score(best.score)} "
-        f"at epoch {best.epoch} of {best.budget}: {words.values(best.values, 4)}"
+        f"at epoch {best.epoch} of {best.budget}: {words.values(best.values)}"
     )
 
 
 def follow_lines(run: Run, output: Output, *, alive: Callable[[], bool], sleep: Callable[[float], None]) -> int | None:
     """Tells what happens to a run that another process works on. Returns its exit code; None: it ended without one."""
     teller, told = Teller(), len(run.launches)
+    teller.look_at(run.dir)
     while not output.lost:
         going = alive()  # asked first: what is written before the end is read after it
         events = run.update()
@@ -240,7 +257,7 @@ def follow_lines(run: Run, output: Output, *, alive: Callable[[], bool], sleep: 
                 output.line(line)
         told = len(run.launches)
         if closed is not None:
-            output.line(summary(run.search))
+            output.line(teller.summary(run.search))
             return closed.code
         if not going:
             return None

@@ -18,8 +18,9 @@ from gpusched.core.search import Search
 from gpusched.storage.files import near
 from gpusched.storage.rundir import RunDir
 from gpusched.ui import words
-from gpusched.ui.facts import best_of, place_words, sign
 from gpusched.ui.logs.screen import Lines
+from gpusched.ui.plan import place_words
+from gpusched.ui.ranking import sign
 from gpusched.ui.watch.plain import Teller, under_way
 
 #: Of the table's columns, as in Keras Tuner.
@@ -38,6 +39,7 @@ class TrialTeller(Teller):
         self._over = False  #: whether there was nothing left to do when the session began
 
     def started(self, run: RunDir) -> list[str]:
+        self.look_at(run)
         here = near(run.path)
         if self._logs is not None:
             self._logs.run = run
@@ -94,7 +96,7 @@ class TrialTeller(Teller):
     def _table(self, values: Mapping[str, Any], search: Search) -> list[str]:
         if not values:
             return ["default configuration"]
-        best = best_of(search.oracle)
+        best = self.best(search)
         rows = [("Value", "Best Value So Far", "Hyperparameter")]
         for name, value in values.items():
             so_far = "?" if best is None else _cell(best.values.get(name, ""))
@@ -113,7 +115,7 @@ class TrialTeller(Teller):
         took = _taken(event.at - self._launched_at.pop(trial.id, event.at - trial.seconds))
         lines = ["", f"Trial {trial.id} Complete [{took}]"]
         lines.append(f"{objective}: {words.score(score)}" + (", stopped early" if event.stopped_early else ""))
-        best = best_of(search.oracle)
+        best = self.best(search)
         if best is not None:
             lines += ["", f"Best {objective} So Far: {words.score(best.score)} (trial {best.trial})"]
         return [*lines, f"Total elapsed time: {_taken(event.at)}"]
@@ -171,7 +173,7 @@ def _size(path: Path) -> int:
 
 
 def _cell(value: Any) -> str:
-    text = words.short(value)
+    text = words.value(value)
     return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…"
 
 

@@ -7,17 +7,21 @@ from typing import Any
 
 from gpusched.core.policy import Phase
 from gpusched.hyperparameters import HyperParameters
-from gpusched.ui.facts import Best, Facts
+from gpusched.objective import Objective
+from gpusched.oracles import RandomSearch
+from gpusched.ui.facts import Facts
+from gpusched.ui.ranking import Best
 from gpusched.ui.report.advice import advice
+from gpusched.ui.report.idle import Use
 
 
-def told(values: list[dict[str, Any]]) -> list[str]:
-    """The advice on trials of these values, best first."""
+def told(values: list[dict[str, Any]], epoch: int = 2, budget: int = 3, use: Use | None = None) -> list[str]:
+    """The advice on trials of these values, best first, each at its best at this epoch of so many."""
     hp = HyperParameters()
     hp.Choice("rate", [0.1, 0.01, 0.001])
     hp.Int("units", 0, 100)
     ranked = [
-        Best(trial=i, score=float(i), epoch=2, budget=3, finished=True, values=each, place="")
+        Best(trial=i, score=float(i), epoch=epoch, budget=budget, finished=True, values=each, place="")
         for i, each in enumerate(values)
     ]
     facts = Facts(
@@ -36,13 +40,14 @@ def told(values: list[dict[str, Any]]) -> list[str]:
         trials_failed=0,
         epochs_done=0,
         epochs_all=None,
-        seconds=0.0,
+        seconds=100.0,
         seconds_left=None,
         best=ranked[0],
         rows=[],
         rungs=[],
     )
-    return advice(facts, ranked, hp.space, None, 1)
+    oracle = RandomSearch(hp, Objective("loss", "min"), max_epochs=9)
+    return advice(facts, ranked, oracle, use or Use())
 
 
 def trials(*rates: float) -> list[dict[str, Any]]:
@@ -71,3 +76,21 @@ def test_the_edge_of_a_range() -> None:
     assert told(values) == [
         "4 of the 4 best trials have units at its upper end, 100: a wider range may hold better ones."
     ]
+
+
+def test_a_larger_max_epochs_is_for_trials_that_had_them_all() -> None:
+    """The best trial was still getting better at the last epoch there is; one that was eliminated says nothing."""
+    longer = "The best trial was still getting better at its last epoch, 9: a larger max_epochs may pay."
+    assert told(trials(0.1), epoch=9, budget=9) == [longer]
+    assert told(trials(0.1), epoch=5, budget=5) == []
+
+
+def test_idle_slots_are_told_by_the_time_that_they_were_there() -> None:
+    """With what to do about it; a single slot, or little of the time, is no reason for advice."""
+    line = (
+        "The slots were idle for 40 % of the time that they were there, pauses left out. "
+        "More trials (max_trials, iterations) or fewer slots use them better."
+    )
+    assert told(trials(0.1), use=Use(offered=200.0, used=120.0, most=2)) == [line]
+    assert told(trials(0.1), use=Use(offered=200.0, used=180.0, most=2)) == []
+    assert told(trials(0.1), use=Use(offered=200.0, used=120.0, most=1)) == []

@@ -17,6 +17,7 @@ import pytest
 from gpusched.hyperparameters import HyperParameters
 from gpusched.runtime.reader import Run
 from gpusched.storage.rundir import RunDir
+from gpusched.ui import words
 from gpusched.ui.report.build import page, report
 from gpusched.ui.report.data import collect
 
@@ -155,6 +156,26 @@ def test_hostile_names_do_not_run(make_run: Callable[..., Any], tmp_path: Path) 
     )
     assert console == ""
     assert "<img" not in dom
+
+
+def test_figures_are_written_as_the_commands_write_them(make_run: Callable[..., Any], tmp_path: Path) -> None:
+    """In Chromium: values, scores and columns have the digits that they have in a terminal."""
+    numbers = [0.982, 0.98149, 1.0, 0.0, 64, 1e-5, 0.00012346, 12345.678, 123456, 1e6, 3.3e-7, -0.5, 0.1 + 0.2, 2.5e20]
+    columns = [[0.982, 0.1, 1.0, 0.0], [0.35, 13.2, 2.41e7], [3e-5, 2e-5], [1e-9, 0.5, 0.25], [1200.6, 13.3]]
+    script = f"""<script>
+    const say = (name, value) => document.body.setAttribute("data-" + name, JSON.stringify(value));
+    say("values", {numbers}.map(short)); say("scores", {numbers}.map(score));
+    say("columns", {columns}.map((column) => column.map(columnOf(column))));
+    </script>"""
+    dom, console = browse(report(make_run().run).replace("</body>", f"{script}</body>"), tmp_path)
+    assert console == ""
+
+    def told(name: str) -> Any:
+        return json.loads(html.unescape(re.findall(f'data-{name}="(.*?)"', dom)[0]))
+
+    assert told("values") == [words.value(number) for number in numbers]
+    assert told("scores") == [words.score(number) for number in numbers]
+    assert told("columns") == [words.column(column) for column in columns]
 
 
 def test_a_slot_of_any_number_has_one_line(make_run: Callable[..., Any]) -> None:

@@ -49,7 +49,7 @@ def test_a_trial_s_end_and_the_next_one_s_start_are_a_block_each(made: Any) -> N
     first = made.out[0]
     said = told(made, TrialTeller())
     new = next(launch for _, launch in made.run.launches if launch.trial == 2)
-    score = f"{made.score(first, 2):.6g}"
+    score = f"{made.score(first, 2):#.4g}"
     assert said == [
         "",
         "Trial 0 Complete [00h 00m 02s]",
@@ -77,7 +77,7 @@ def test_a_promotion_says_which_epochs_come(make_run: Callable[..., Any]) -> Non
     said = told(make_run(max_epochs=9, factor=3), TrialTeller(), 9)
     again = [line for line in said if " again on " in line]
     assert again
-    assert again[0].endswith("epochs 2 to 3, bracket 2 rung 1")
+    assert again[0].endswith("epochs 2 to 3, bracket 2, rung 2")
 
 
 def test_where_the_rest_is_found(made: Any, monkeypatch: pytest.MonkeyPatch) -> None:

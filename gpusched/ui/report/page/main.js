@@ -10,8 +10,8 @@ const better = (a, b) => (DATA.direction === "max" ? b.score - a.score : a.score
 const scored = DATA.trials.filter((trial) => trial.score !== null).sort(better);
 scored.forEach((trial, i) => { trial.quality = scored.length > 1 ? 1 - i / (scored.length - 1) : 1; });
 for (const trial of DATA.trials) if (trial.quality === undefined) trial.quality = 0;
-const tell = (id) => { const t = byId.get(id); return `trial ${id}: ${t.score === null ? t.state : DATA.objective + " " + short(t.score)} after ${t.epochs} epochs`; };
-const valueList = (trial, parent) => { const list = make("dl", undefined, parent); for (const [name, value] of Object.entries(trial.values)) { make("dt", name, list); make("dd", String(value), list); } };
+const tell = (id) => { const t = byId.get(id); return `trial ${id}: ${t.score === null ? t.state : DATA.objective + " " + score(t.score)} after ${t.epochs} epochs`; };
+const valueList = (trial, parent) => { const list = make("dl", undefined, parent); for (const [name, value] of Object.entries(trial.values)) { make("dt", name, list); make("dd", short(value), list); } };
 
 // ---- head
 document.title = `${DATA.name} – gpusched`;
@@ -19,12 +19,12 @@ $("name").textContent = DATA.name;
 $("state").textContent = `${DATA.state} · ${DATA.algorithm}, seed ${DATA.seed} · ${DATA.made}`;
 const best = DATA.best === null ? null : byId.get(DATA.best);
 for (const [label, value] of [
-  [`best ${DATA.objective} (${DATA.direction})`, best && best.score !== null ? short(best.score) : "none yet"],
+  [`best ${DATA.objective} (${DATA.direction})`, best && best.score !== null ? score(best.score) : "none yet"],
   ["trials", DATA.trials_all ? `${DATA.trials_done} of ${DATA.trials_all}` : DATA.trials_done],
-  ["failed", DATA.failed], ...(DATA.stopped ? [["stopped", DATA.stopped]] : []), ["epochs", DATA.epochs_done], ["time", DATA.time],
+  ["failed", DATA.failed], ...(DATA.stopped ? [["stopped", DATA.stopped]] : []), ["epochs", DATA.epochs_done], ...(DATA.epochs_saved ? [["epochs saved by early stopping", DATA.epochs_saved]] : []), ["time", DATA.time],
   ["slots busy", DATA.busy === null ? "–" : `${Math.round(100 * DATA.busy)} %`],
 ]) { const box = make("div", undefined, $("figures")); make("span", label, box); make("b", value, box); }
-if (best) { make("div", DATA.best_words, $("best")); valueList(best, $("best")); } else make("div", "No trial has completed.", $("best"));
+if (best) { make("div", DATA.best_words, $("best")); valueList(best, $("best")); } else make("div", "No epoch has been reported.", $("best"));
 for (const line of DATA.advice) make("li", line, $("advice"));
 if (!DATA.advice.length) make("li", "Nothing in the figures calls for a change.", $("advice"));
 
@@ -128,7 +128,7 @@ for (const { name, share } of DATA.importance) {
 // ---- device timeline
 {
   const lane = DATA.slots.length > 24 ? 10 : 20, height = 40 + lane * Math.max(1, DATA.slots.length), end = Math.max(DATA.seconds, 1e-9);
-  $("timeline-hint").textContent = DATA.busy === null ? "Nothing has run." : `Every job in its slot; bright is better, gaps are idle time: ${Math.round(100 * (1 - DATA.busy))} % of ${DATA.slots.length} slots' time.`;
+  $("timeline-hint").textContent = DATA.busy === null ? "Nothing has run." : `Every job in its slot; bright is better, gaps in a bar are idle time: ${Math.round(100 * (1 - DATA.busy))} % of the time that slots were there, pauses left out.`;
   let bars = [];
   makePlot($("timeline"), height, (g, width) => {
     const box = { left: 90, top: 6, width: width - 104, height: height - 40 };
@@ -136,7 +136,7 @@ for (const { name, share } of DATA.importance) {
     g.fillStyle = cssColor("--soft"); g.textAlign = "right"; g.textBaseline = "middle";
     DATA.slots.forEach((label, i) => { if (lane > 10 || i % 2 === 0) g.fillText(clipped(g, label, 80), box.left - 8, box.top + (i + 0.5) * lane); });
     g.globalAlpha = 0.5; g.fillStyle = cssColor("--line");
-    DATA.slots.forEach((_, i) => g.fillRect(box.left, box.top + i * lane + 1, box.width, lane - 3));
+    DATA.offered.forEach((stays, i) => { for (const [from, to] of stays) g.fillRect(px(from), box.top + i * lane + 1, Math.max(1, px(to) - px(from)), lane - 3); });
     g.globalAlpha = 1;
     bars = DATA.spans.map(([slot, id, start, stop]) => ({ id, x: px(start), w: Math.max(1, px(stop ?? end) - px(start) - 0.5), y: box.top + slot * lane + 1 }));
     for (const bar of bars) {
@@ -166,13 +166,18 @@ for (const { name, share } of DATA.importance) {
 {
   const names = [...new Set(DATA.trials.flatMap((t) => Object.keys(t.values)))];
   const accounts = DATA.trials.some((t) => t.gpu_seconds !== undefined) ? [["GPU seconds", (t) => t.gpu_seconds], ["GPU memory (GiB)", (t) => t.gpu_gib], ["GPU load", (t) => t.gpu_utilisation]] : [];
-  const columns = [["trial", (t) => t.id], ["state", (t) => t.state], [DATA.objective, (t) => t.score], ["epochs", (t) => t.epochs], ["bracket", (t) => t.bracket], ["seconds", (t) => t.seconds], ...accounts, ...names.map((name) => [name, (t) => t.values[name]])];
+  const places = DATA.trials.some((t) => t.place) ? [["place", (t) => t.place]] : [];
+  const figures = [["trial", (t) => t.id], ["state", (t) => t.state], [DATA.objective, (t) => t.score], ["epochs", (t) => t.epochs], ...places, ["seconds", (t) => t.seconds], ...accounts];
+  const columns = [...figures, ...names.map((name) => [name, (t) => t.values[name]])];
+  // Digits that were typed stand as they are; those of drawn values and of figures are as many in a whole column.
+  const forms = columns.map(([, of]) => { const numbers = DATA.trials.map(of).filter((v) => typeof v === "number"); return numbers.every((v) => Number(short(v)) === v) && of !== columns[2][1] ? short : columnOf(numbers); });
+  $("trials-hint").textContent = DATA.rule;
   const table = $("trials"), head = make("tr", undefined, make("thead", undefined, table)), body = make("tbody", undefined, table);
   const rows = new Map();
   for (const trial of DATA.trials) {
     const row = make("tr", undefined, body);
     row.dataset.trial = trial.id;
-    for (const [name, of] of columns) { const v = of(trial); make("td", v === undefined || v === null ? "" : typeof v === "number" ? short(v) : String(v), row, name === "state" ? trial.state : ""); }
+    columns.forEach(([name, of], i) => { const v = of(trial); make("td", v === undefined || v === null ? "" : typeof v === "number" ? forms[i](v) : String(v), row, name === "state" ? trial.state : ""); });
     row.addEventListener("click", () => select(trial.id));
     rows.set(trial.id, row);
   }
@@ -195,7 +200,7 @@ store.listeners.push((id) => {
   if (!trial) return;
   make("button", "×", panel).addEventListener("click", () => select(null));
   make("b", `trial ${id}`, panel);
-  make("div", `${trial.state}${trial.score === null ? "" : `, ${DATA.objective} ${short(trial.score)}`}, ${trial.epochs} epochs, bracket ${trial.bracket}, ${short(trial.seconds)} s`, panel, "hint");
+  make("div", `${trial.state}${trial.score === null ? "" : `, ${DATA.objective} ${score(trial.score)}`}, ${trial.epochs} epochs${trial.place ? ", " + trial.place : ""}, ${short(trial.seconds)} s`, panel, "hint");
   if (trial.reason) make("div", trial.reason, panel, "failed");
   valueList(trial, panel);
 });

@@ -12,10 +12,33 @@ function ramp(t, alpha = 1) {
   return `rgba(${mix[0]},${mix[1]},${mix[2]},${alpha})`;
 }
 
-/** Six digits, as everywhere else. */
+// Figures for people, as the commands print them (ui/words.py): four digits, and exponents of two.
+const DIGITS = 4, whole = (value) => Number.isInteger(value) && Math.abs(value) < 1e15;
+const exponent = (value) => Number(value.toExponential(DIGITS - 1).split("e")[1]);
+const scientific = (value, decimals) => value.toExponential(decimals).replace(/e([+-])(\d)$/, "e$10$2");
+
+/** A value: 0.3, 64, 1e-05. */
 function short(value) {
-  if (typeof value !== "number") return String(value);
-  return String(Number(value.toPrecision(6)));
+  if (typeof value !== "number" || whole(value)) return String(value);
+  const size = exponent(value), digits = Number(value.toPrecision(DIGITS));
+  if (size >= -4 && size < DIGITS) return String(digits);
+  return scientific(digits, undefined);
+}
+
+/** A score: 0.9820. */
+function score(value) {
+  if (value === 0) return value.toFixed(DIGITS - 1);
+  const size = exponent(value);
+  return size >= -4 && size < DIGITS ? value.toFixed(DIGITS - 1 - size) : scientific(value, DIGITS - 1);
+}
+
+/** How to write figures that stand below each other: all with as many decimals as the middle one needs. */
+function columnOf(values) {
+  const sizes = values.filter((v) => typeof v === "number" && v !== 0).map(Math.abs).sort((a, b) => a - b);
+  const middle = sizes.length ? sizes[Math.floor(sizes.length / 2)] : 1;
+  if (middle < 1e-4 || middle >= 10 ** DIGITS) return score;
+  const decimals = Math.max(0, DIGITS - 1 - Math.floor(Math.log10(middle)));
+  return (v) => (v === 0 || (Math.abs(v) >= 10 ** -decimals && Math.abs(v) < 1e6) ? v.toFixed(decimals) : scientific(v, DIGITS - 1));
 }
 
 /** Round values between two others, ends included where they are round. */

@@ -1,1 +1,0 @@
-"""Commands about runs as such: which there are, and deleting one."""
