@@ -1,0 +1,1 @@
+"""Commands about runs as such: which there are, and deleting one."""
