@@ -17,6 +17,9 @@ from gpusched.hyperparameters.conditions import WrongType
 
 Direction = Literal["min", "max"]
 
+#: The name of an objective that was not given, see Objective.parse.
+DEFAULT = "default_objective"
+
 # Names as Keras 3 logs them. A name that is a loss here and its opposite, a metric, there (cosine_similarity, dice,
 # tversky) is in neither list: guessing wrong would search for the worst model. Keras Tuner 1.4 minimises every metric
 # that it does not list, f1_score and r2_score among them.
@@ -182,7 +185,7 @@ class DefaultObjective(Objective):
     __slots__ = ()
 
     def __init__(self) -> None:
-        super().__init__("default_objective", "min")
+        super().__init__(DEFAULT, "min")
 
 
 @dataclass(frozen=True, slots=True, eq=False, init=False, repr=False)
@@ -240,15 +243,26 @@ def create_objective(given: Any) -> Objective:
     return given if isinstance(given, MultiObjective) else Objective.parse(given)
 
 
+def _meant(text: str) -> str | None:
+    """The metric of Keras's that somebody means who mistypes its name; None where none is like it."""
+    import difflib
+
+    prefix = "val_" if text.startswith("val_") else ""
+    close = difflib.get_close_matches(text.removeprefix("val_"), sorted(_MAX | _MIN), 1, cutoff=0.75)
+    return f"{prefix}{close[0]}" if close else None
+
+
 def _parse(text: str) -> Objective:
     name, colon, direction = text.rpartition(":")
     if colon:
         return Objective(name, cast(Direction, direction))
     inferred = infer_direction(text)
     if inferred is None:
+        like = _meant(text)
         raise UsageError(
-            f'objective {text!r}: whether more or less of it is better is not known, say Objective("{text}", "max") '
-            f'or "min" (on the command line: --objective {text}:max)'
+            f"objective {text!r}: {f'did you mean {like!r}? If not, ' if like else ''}whether more or less of it is "
+            f'better is not known, say Objective("{text}", "max") or "min" '
+            f"(on the command line: --objective {text}:max)"
         )
     return Objective(text, inferred)
 

@@ -76,6 +76,7 @@ class Job:
         self.space = TrialSpace(task, spec)
         executions = 1 if task.own_run_trial and asked.hypermodel is None else asked.executions_per_trial
         self.record = Record(spec, asked.objectives, executions)
+        self.record.by_fit = task.kind != "function"
         self.states = States(RunDir(Path(spec.run)).trial(spec.trial).checkpoint)
         for execution in range(executions):
             self.states.hold_against(self.record.path, execution, self.record.there(execution))

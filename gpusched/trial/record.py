@@ -21,7 +21,7 @@ from typing import Any
 
 from gpusched.core.outcome import End, Failure
 from gpusched.errors import FatalTypeError, FatalValueError, fatal_classes
-from gpusched.objective import Objective
+from gpusched.objective import DEFAULT, Objective
 from gpusched.storage import claim, logtimes
 from gpusched.storage import metrics as file
 from gpusched.storage.metrics import read_metrics
@@ -29,8 +29,6 @@ from gpusched.storage.records import JobSpec
 from gpusched.storage.rundir import RunDir
 from gpusched.system.process.owner import Owner
 
-#: The name of an objective that was not given, see Objective.parse.
-DEFAULT = "default_objective"
 #: Whole numbers are written as such below this.
 _WHOLE = 2**63
 
@@ -147,6 +145,7 @@ class Record:
         self.objectives = list(objectives)
         self.executions = executions
         self.patience: int | None = 1
+        self.by_fit = False  #: whether the metrics are those that Keras's fit reports
         self.warnings: list[str] = []
         folder = RunDir(Path(spec.run)).trial(spec.trial)
         self.path, self._log = folder.metrics, folder.log
@@ -220,15 +219,17 @@ class Record:
                 retry=False,
                 classes=fatal_classes(FatalTypeError()),
             )
-        there = ", ".join(name for name in metrics if name not in file.RESERVED)
+        from gpusched.trial.tuning.foreseen import absent
+
+        there = [name for name in metrics if name not in file.RESERVED]
         hint = ""
-        if objective.name.startswith("val_") and not any(name.startswith("val_") for name in metrics):
+        validated = any(name.startswith("val_") for name in metrics)
+        if self.by_fit and objective.name.startswith("val_") and not validated:
             hint = "; give fit validation_data or validation_split"
         return Ending(
             End.FATAL,
             "objective",
-            f"objective {objective.name!r} is not among the metrics ({there or 'none'}): "
-            f"name one of them, or report it{hint}",
+            absent(objective.name, there, hint),
             retry=False,
             classes=fatal_classes(FatalValueError()),
         )

@@ -25,6 +25,7 @@ from gpusched.hypermodel import build
 from gpusched.hyperparameters import HyperParameters, explore, serialize
 from gpusched.oracles import CUSTOM
 from gpusched.storage.records import JobSpec
+from gpusched.trial.tuning.foreseen import Foreseen
 from gpusched.trial.tuning.probing import ProbingTrial, untrained_models
 from gpusched.trial.tuning.tried import Tried, Untrained
 
@@ -45,7 +46,9 @@ def discover(task: Task) -> HyperParameters:
     if hypermodel is not None:
         hypermodel.declare_hyperparameters(given)
     failures: list[BaseException] = []
-    found = explore(_probe(task, failures), given)
+    foreseen = Foreseen(task)
+    found = explore(_probe(task, failures, foreseen), given)
+    foreseen.check()
     if failures and not found.space:
         raise _told(failures[-1])
     if not asked.tune_new_entries:
@@ -67,9 +70,11 @@ def _told(error: BaseException) -> UsageError:
     return told
 
 
-def _probe(task: Task, failures: list[BaseException]) -> Callable[[HyperParameters], None]:
+def _probe(task: Task, failures: list[BaseException], foreseen: Foreseen) -> Callable[[HyperParameters], None]:
     """What asks user code for its hyperparameters once."""
     hypermodel, train = task.asked.hypermodel, task.asked.train
+    if train is not None:
+        foreseen.loop(train)
 
     def loop(call: Callable[[], Any]) -> None:
         try:
@@ -122,7 +127,9 @@ def _probe(task: Task, failures: list[BaseException]) -> Callable[[HyperParamete
                 return
             if model is None:
                 raise NoModel("build_model returned None: is its `return model` missing?")
-            if hypermodel.own_fit:
+            if not hypermodel.own_fit:
+                foreseen.model(model)
+            else:
                 args, kwargs = task.fit_arguments
                 kwargs["callbacks"] = list(kwargs.get("callbacks") or [])
                 loop(lambda: hypermodel.fit(hp, Untrained(model), *args, **kwargs))

@@ -88,6 +88,11 @@ class Task:
         self._loaded = (args, {**kwargs, **self.kwargs})
 
     @property
+    def loaded(self) -> bool:
+        """Whether the arguments of fit are there already."""
+        return self._loaded is not None or self.load_data is None
+
+    @property
     def fit_arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """What fit is called with. Loads the data first."""
         self.load()

@@ -29,6 +29,10 @@ LOADING = {
         "finding the hyperparameters ended its process (5)",
     ),
     "a space that raises": ("def train(hp, trial):\n    hp.Int('units', 9, 1)", "Int('units'): min_value 9"),
+    "an objective that is mistyped": (
+        "def train(hp, trial):\n    hp.Float('x', 0, 1)\n    trial.report(val_los=1)",
+        "objective 'val_loss' is not among the metrics (val_los): did you mean 'val_los'?",
+    ),
     "an unknown objective direction": (
         "import gpusched as gs\ntuner = gs.RandomSearch(train=print, objective=gs.Objective('x', 'up'))",
         "search it.py:2:",
@@ -61,7 +65,10 @@ def test_the_traceback_of_user_code_is_kept(lab: Any) -> None:
 
 
 TRAINING = {
-    "an objective nobody reports": ("trial.report(loss=1.0)", "objective 'val_loss' is not among the metrics (loss"),
+    "an objective nobody reports": (
+        "trial.report(**{'loss': 1.0})",
+        "objective 'val_loss' is not among the metrics (loss",
+    ),
     "an exit": ("import os; os._exit(3)", "its process exited with code 3"),
     "a crash": ("import os; os.kill(os.getpid(), 11)", "its process was ended by SIGSEGV"),
     "an exception": ("raise ValueError('odd')", "ValueError: odd"),
