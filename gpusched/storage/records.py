@@ -110,6 +110,7 @@ class SearchRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     seed: int
     space: dict[str, Any]  #: HyperParameters.get_config()
     policy: dict[str, Any] = {}  #: retries and the like, see core.search.Policy
+    executions: int = 1  #: trainings of each trial, whose mean is its score
     script: str | None = None
     script_digest: str | None = None
     backend: str | None = None

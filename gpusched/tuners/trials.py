@@ -19,7 +19,7 @@ from gpusched.printable import tell
 from gpusched.storage.metrics import RESERVED
 from gpusched.trials import Trial, TrialStatus, name_of
 from gpusched.ui import words
-from gpusched.ui.ranking import Best, finished_trial
+from gpusched.ui.ranking import Best, finished_trial, in_full
 
 
 class BestMetrics(MetricsTracker, Mapping[str, Any]):
@@ -120,14 +120,9 @@ def trial_of(run: Told, trial: int, space: HyperParameters, best: Best | None = 
     result.objective, result.budget = oracle.objectives[0].name, oracle.trials[trial].budget
     best = best or finished_trial(oracle, trial)
     if best is not None:
-        lines, epoch, epochs = run.metrics(trial), best.epoch, best.budget
-        longest = max((line["epoch"] for line in lines), default=0)
-        if longest > epochs and result.status == TrialStatus.COMPLETED:
-            # It decided its length itself: to the search all that came after the first epoch is one with it.
-            epoch = min(lines, key=lambda line: oracle.objectives[0].rank(oracle.objectives[0].of(line)))["epoch"]
-            epochs = longest
-        result.score, result.best_step, result.epochs = best.score, epoch - 1, epochs
-        _fill(result.metrics, lines, oracle.objectives[0], epoch, epochs)
+        best = in_full(run.search, best, run.metrics)
+        result.score, result.best_step, result.epochs = best.score, best.epoch - 1, best.budget
+        _fill(result.metrics, run.metrics(trial), oracle.objectives[0], best.epoch, best.budget)
     return result
 
 

@@ -170,10 +170,11 @@ class Observer:
         if trial is None:
             return Row(slot=index, label=label, devices=devices)
         lines = self.curves.of(trial.id)
-        epoch = int(lines[-1].get("epoch", 0)) if lines else 0
         start, stop = trial.job.start_epoch, trial.job.stop_epoch
-        # A search that stops or pauses lets each trial end its epoch.
-        until = min(epoch + 1, stop) if search.phase in (Phase.STOPPING, Phase.PAUSED) else stop
+        executions, reported = _reported(lines, self.run.record.executions)
+        epochs_left = max(0, executions * stop - reported)
+        if search.phase in (Phase.STOPPING, Phase.PAUSED):
+            epochs_left = min(1, epochs_left)  # It lets each trial end its epoch.
         return Row(
             slot=index,
             label=label,
@@ -183,9 +184,9 @@ class Observer:
             rung=place_words(search.oracle, trial.id),
             start_epoch=start,
             stop_epoch=stop,
-            epoch=max(epoch, start),
+            epoch=max(reported // executions, start),
             score=best_score(search.oracle, lines),
-            seconds_left=_trial_left(lines, epoch, until, wall, self.curves.changed_at(trial.id)),
+            seconds_left=_trial_left(lines, epochs_left, wall, self.curves.changed_at(trial.id)),
         )
 
     def _seconds_left(self, rows: list[Row], left: int | None, done: int, now: float, wall: float) -> float | None:
@@ -263,11 +264,17 @@ def _running_seconds(run: Run, wall: float) -> float:
     return max(run.search.at, opened.at + wall - opened.wall)
 
 
-def _trial_left(
-    lines: list[dict[str, Any]], epoch: int, stop: int, wall: float, changed_at: float | None
-) -> float | None:
+def _reported(lines: list[dict[str, Any]], executions: int) -> tuple[int, int]:
+    """How often the trial is trained, and the epochs that all these trainings have reported."""
+    if not lines or "execution" not in lines[0]:
+        return 1, int(lines[-1]["epoch"]) if lines else 0  # A loop of its own makes but one.
+    newest = {line["execution"]: int(line["epoch"]) for line in lines}
+    return executions, sum(newest.values())
+
+
+def _trial_left(lines: list[dict[str, Any]], epochs: int, wall: float, changed_at: float | None) -> float | None:
     took = [float(line["seconds"]) for line in lines[-5:] if isinstance(line.get("seconds"), int | float)]
     if not took:
         return None
     since = max(0.0, wall - changed_at) if changed_at is not None else 0.0
-    return max(0.0, sum(took) / len(took) * (stop - epoch) - since)
+    return max(0.0, sum(took) / len(took) * epochs - since)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gpusched.core.search import Search
@@ -42,7 +42,10 @@ def sign(oracle: Oracle) -> float:
 
 
 def sorted_trials(search: Search, reported: Reported) -> list[Best]:
-    """Every trial with a score, best first: by score, equal ones by number. A failed or stopped trial has none."""
+    """Every trial with a score, best first: by score, equal ones by number. A failed or stopped trial has none.
+
+    See `in_full` for those that are shown.
+    """
     oracle = search.oracle
     unfinished = {best.trial: best for best in _unfinished(search, reported)}
     finished = (finished_trial(oracle, trial) for trial in oracle.rank() if trial not in unfinished)
@@ -58,7 +61,18 @@ def best_of(search: Search, reported: Reported) -> Best | None:
     others = (finished_trial(oracle, trial) for trial in oracle.rank() if trial not in unfinished)
     found = [*unfinished.values(), *(best for best in [next(others, None)] if best is not None)]
     rank = oracle.objectives[0].rank
-    return min(found, key=lambda best: (rank(best.score), best.trial), default=None)
+    best = min(found, key=lambda best: (rank(best.score), best.trial), default=None)
+    return best and in_full(search, best, reported)
+
+
+def in_full(search: Search, best: Best, reported: Reported) -> Best:
+    """With the epochs of a trial that decided its length itself: to the search all of them are its job's last."""
+    trial, objective = search.trials[best.trial], search.oracle.objectives[0]
+    longer = best.finished and trial.state not in UNFINISHED and trial.epochs > best.budget
+    if not longer or not (lines := reported(best.trial)):
+        return best
+    epoch = min(lines, key=lambda line: objective.rank(objective.of(line)))["epoch"]
+    return replace(best, epoch=epoch, budget=max(line["epoch"] for line in lines))
 
 
 def finished_trial(oracle: Oracle, trial_id: int) -> Best | None:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,9 @@ from rich.console import Console
 from gpusched.core.commands import Launch
 from gpusched.core.events import JobEnded, PauseAsked, ResumeAsked, StopAsked
 from gpusched.core.outcome import End
+from gpusched.runtime.reader import Run
+from gpusched.storage import metrics
+from gpusched.storage.rundir import as_json, write_whole
 from gpusched.ui import words
 from gpusched.ui.draw import Load, panel, title
 from gpusched.ui.facts import Observer
@@ -57,6 +61,22 @@ def test_a_pause_changes_no_total(make_run: Callable[..., Any]) -> None:
     seen.append(Observer(made.run).look(alive=False))
     assert {facts.epochs_all for facts in seen} == {planned}
     assert {facts.epochs_done for facts in seen} == {seen[0].epochs_done}
+
+
+def test_executions_count_together(make_run: Callable[..., Any]) -> None:
+    """A trial that is trained twice has come as far as both have together: it does not begin again in between."""
+    made = make_run(algorithm="random", max_epochs=4, max_trials=1, slots=1)
+    write_whole(made.dir.search, as_json(msgspec.structs.replace(made.run.record, executions=2)))
+    observer, seen = Observer(Run.open(made.dir.path)), []
+    for execution in range(2):
+        for epoch in range(1, 5):
+            line = {"epoch": epoch, "execution": execution, "val_accuracy": 0.5, "seconds": 1.0}
+            metrics.append(made.dir.trial(0).metrics, line)
+            facts = observer.look(wall=made.dir.trial(0).metrics.stat().st_mtime)
+            (row,) = facts.rows
+            seen.append((row.epoch, facts.epochs_done, facts.epochs_all, row.seconds_left))
+    assert [row[:3] for row in seen] == [(n // 2, n // 2, 4) for n in range(1, 9)]
+    assert [row[3] for row in seen] == pytest.approx([8 - n for n in range(1, 9)], abs=0.1)
 
 
 def test_a_search_that_stops_takes_an_epoch_more(make_run: Callable[..., Any]) -> None:

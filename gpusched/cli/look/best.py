@@ -23,14 +23,14 @@ def command(run: RunDir, number: int, as_json: bool) -> int:
     from gpusched.core.trial import standing
     from gpusched.runtime.reader import Run
     from gpusched.ui import answers, words
-    from gpusched.ui.ranking import RULE, sorted_trials
+    from gpusched.ui.ranking import RULE, in_full, sorted_trials
     from gpusched.ui.report.advice import agreed
 
     opened = Run.open(run.path)
     oracle = opened.search.oracle
     objective = oracle.objectives[0]
     ranked = sorted_trials(opened.search, opened.metrics)
-    found = ranked[:number]
+    found = [in_full(opened.search, best, opened.metrics) for best in ranked[:number]]
     states: dict[int, Any] = {best.trial: standing(opened.search.trials[best.trial], oracle).value for best in found}
     advice = agreed([best for best in ranked if best.finished], oracle.space.hyperparameters)
     if as_json:

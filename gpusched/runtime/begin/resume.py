@@ -43,6 +43,7 @@ def record_of(
             "max_retries": settings.max_retries_per_trial,
             "max_consecutive_failed": settings.max_consecutive_failed_trials,
         },
+        executions=settings.executions_per_trial,
         script=settings.script,
         script_digest=settings.script_digest,
         backend=settings.backend,
@@ -88,9 +89,9 @@ def carry_on(run: RunDir, settings: Settings, space: dict[str, Any]) -> list[str
         now = versions((name,)).get(name)
         if now is not None and now != was:
             warnings.append(f"{name} is {now} now, and was {was} when the search began")
-    policy = record_of(settings, space).policy
-    if policy != old.policy:
-        write_record(run.search, msgspec.structs.replace(old, policy=policy))
+    policy, executions = record_of(settings, space).policy, settings.executions_per_trial
+    if (policy, executions) != (old.policy, old.executions):
+        write_record(run.search, msgspec.structs.replace(old, policy=policy, executions=executions))
     return warnings
 
 
