@@ -23,7 +23,7 @@ from gpusched.tuners.trials import TrialResult, trial_of
 from gpusched.ui import words
 from gpusched.ui.export.table import rows
 from gpusched.ui.plan import plan_lines
-from gpusched.ui.ranking import RULE, sorted_trials
+from gpusched.ui.ranking import rule, sorted_trials
 
 if TYPE_CHECKING:
     from gpusched.oracles import Plan
@@ -59,7 +59,7 @@ class Results:
         return found
 
     def trials(self, count: int | None = None) -> list[TrialResult]:
-        """The best trials, those in training included, see `ui.ranking.RULE`; all where no count is given."""
+        """The best trials, those in training included, see `ui.ranking.rule`; all where no count is given."""
         space, ranked = self.space, sorted_trials(self.run.search, self.run.metrics)
         return [trial_of(self.run, best.trial, space, best) for best in ranked[:count]]
 
@@ -121,7 +121,7 @@ class Results:
         tell(f"Results summary\nResults in {self.run.dir.path}\nShowing {shown}", out)
         tell(f"Objective: {objectives}", out)
         if len(trials) > 1:
-            tell(RULE, out)
+            tell(rule(search.oracle), out)
         for each in trials:
             print(file=out)
             each.summary(out)

@@ -13,11 +13,9 @@ from typing import Any
 from gpusched.core.search import Search
 from gpusched.core.trial import Trial, TrialState
 from gpusched.oracles.base import Oracle
+from gpusched.ui import words
 from gpusched.ui.curves import Reported
 from gpusched.ui.plan import place_words
-
-#: For people; `sorted_trials` is the same in code.
-RULE = "Trials are ranked by score: the best value of the objective at any epoch, however long a trial has trained."
 
 #: States in which a trial has a job to do, and may have reported more than the search has been told.
 UNFINISHED = (TrialState.RUNNING, TrialState.PENDING)
@@ -34,6 +32,14 @@ class Best:
     finished: bool  #: False: it is in training, or waits to go on
     values: dict[str, Any]
     place: str
+
+
+def rule(oracle: Oracle) -> str:
+    """What `sorted_trials` does, for people."""
+    first, *others = oracle.objectives
+    several = f"{words.clean(first.name)}, the first objective: its best value at any epoch"
+    score = several if others else "score: the best value of the objective at any epoch"
+    return f"Trials are ranked by {score}, however long a trial has trained."
 
 
 def sign(oracle: Oracle) -> float:

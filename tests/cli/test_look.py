@@ -14,7 +14,7 @@ import pytest
 
 from gpusched.cli.options import near
 from gpusched.storage.lock import RunLock
-from gpusched.ui.ranking import RULE
+from gpusched.ui.ranking import rule
 
 
 def test_best_ranks_by_score_and_says_so(make_run: Callable[..., Any], gpusched: Callable[..., Any]) -> None:
@@ -26,7 +26,9 @@ def test_best_ranks_by_score_and_says_so(make_run: Callable[..., Any], gpusched:
     assert [row["trial"] for row in rows] == made.run.search.oracle.rank()[:10]
     assert [row["score"] for row in rows] == sorted((row["score"] for row in rows), reverse=True)
     said = gpusched("best", made.dir.path, "-n", "2").out
-    assert said.startswith(f"{near(made.dir)}: the best 2 of 12 trials, highest val_accuracy first\n{RULE}\n")
+    assert said.startswith(
+        f"{near(made.dir)}: the best 2 of 12 trials, highest val_accuracy first\n{rule(made.run.search.oracle)}\n"
+    )
     assert f"1. trial {rows[0]['trial']}" in said
 
 

@@ -23,7 +23,7 @@ def command(run: RunDir, number: int, as_json: bool) -> int:
     from gpusched.core.trial import standing
     from gpusched.runtime.reader import Run
     from gpusched.ui import answers, words
-    from gpusched.ui.ranking import RULE, in_full, sorted_trials
+    from gpusched.ui.ranking import in_full, rule, sorted_trials
     from gpusched.ui.report.advice import agreed
 
     opened = Run.open(run.path)
@@ -59,12 +59,13 @@ def command(run: RunDir, number: int, as_json: bool) -> int:
     order = "highest" if objective.direction == "max" else "lowest"
     say(f"{near(run)}: the best {len(found)} of {words.plural(len(ranked), 'trial')}, {order} {objective.name} first")
     if len(found) > 1:
-        say(RULE)
+        say(rule(oracle))
     scores = words.column([best.score for best in found])
+    longest = max(len(str(best.trial)) for best in found)
     for place, (best, score) in enumerate(zip(found, scores, strict=True), 1):
         training = "" if best.finished else f" so far, {states[best.trial]}"
         epochs = f"epoch {best.epoch} of {best.budget}{training}"
-        say(f"\n{place:3}. trial {best.trial}   {objective.name} {score}   {epochs}")
+        say(f"\n{place:3}. trial {best.trial:<{longest}}   {objective.name} {score}   {epochs}")
         width = max((len(words.clean(name)) for name in best.values), default=0)
         for name, value in best.values.items():
             say(f"     {words.clean(name):<{width}}  {words.value(value)}")

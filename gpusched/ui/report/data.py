@@ -13,7 +13,7 @@ from gpusched.ui import words
 from gpusched.ui.draw import how
 from gpusched.ui.facts import Facts, Observer, failed_trial
 from gpusched.ui.plan import place_words
-from gpusched.ui.ranking import RULE, sorted_trials
+from gpusched.ui.ranking import rule, sorted_trials
 from gpusched.ui.report.advice import advice
 from gpusched.ui.report.idle import Use, use_of
 from gpusched.ui.report.importance import comparable_epoch, importance
@@ -55,7 +55,7 @@ def collect(run: Run, pid: int | None) -> dict[str, Any]:
         "best": facts.best.trial if facts.best else None,
         "best_words": f"{facts.objective} {words.score(facts.best.score)}: {how(facts.best)}" if facts.best else "",
         "space": [_axis(hyperparameter) for hyperparameter in oracle.space.hyperparameters],
-        "rule": RULE,
+        "rule": rule(oracle),
         "trials": [_trial(run, trial, curves[trial], scores.get(trial)) for trial in curves],
         "rungs": sorted({rung.stop_epoch for rung in facts.rungs}) if len(facts.rungs) > 1 else [],
         "importance": [{"name": name, "share": share} for name, share in shares.items()],

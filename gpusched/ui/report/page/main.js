@@ -7,7 +7,7 @@ function make(tag, text, parent, kind) { const e = document.createElement(tag); 
 
 // Quality: the place among the scores, 0 worst … 1 best; the same colour in every plot.
 const better = (a, b) => (DATA.direction === "max" ? b.score - a.score : a.score - b.score);
-const scored = DATA.trials.filter((trial) => trial.score !== null).sort(better);
+const scored = DATA.trials.filter((trial) => trial.score !== null).sort((a, b) => better(a, b) || a.id - b.id);
 scored.forEach((trial, i) => { trial.quality = scored.length > 1 ? 1 - i / (scored.length - 1) : 1; });
 for (const trial of DATA.trials) if (trial.quality === undefined) trial.quality = 0;
 const tell = (id) => { const t = byId.get(id); return `trial ${id}: ${t.score === null ? t.state : DATA.objective + " " + score(t.score)} after ${t.epochs} epochs`; };
@@ -174,7 +174,7 @@ for (const { name, share } of DATA.importance) {
   $("trials-hint").textContent = DATA.rule;
   const table = $("trials"), head = make("tr", undefined, make("thead", undefined, table)), body = make("tbody", undefined, table);
   const rows = new Map();
-  for (const trial of DATA.trials) {
+  for (const trial of [...scored, ...DATA.trials.filter((t) => t.score === null)]) {
     const row = make("tr", undefined, body);
     row.dataset.trial = trial.id;
     columns.forEach(([name, of], i) => { const v = of(trial); make("td", v === undefined || v === null ? "" : typeof v === "number" ? forms[i](v) : String(v), row, name === "state" ? trial.state : ""); });
