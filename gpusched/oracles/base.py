@@ -287,7 +287,7 @@ class Oracle(ABC):
             trial.epochs = trial.budget = self._read(trial, job, scores)
             if trial.epochs and self.space.fits(trial.values):
                 older.append(trial)
-        older.sort(key=lambda trial: (-trial.budget, trial.score))
+        older.sort(key=lambda trial: trial.score)
         for trial in older[:first]:
             self.enqueue(trial.values)
         self.sampler.learn(older)

@@ -56,7 +56,7 @@ class Brackets(Oracle):
         initial: Iterable[Mapping[str, Any]] = (),
     ) -> None:
         if iterations is not None and (not isinstance(iterations, int) or iterations < 1):
-            raise UsageError(f"iterations: {iterations!r} is not a number of rounds; give an integer of at least 1")
+            raise UsageError(f"iterations: {iterations!r} is not a number of iterations; give an integer of at least 1")
         super().__init__(
             hyperparameters,
             objective,

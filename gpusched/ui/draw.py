@@ -58,13 +58,14 @@ def panel(facts: Facts, load: Mapping[int, Load], width: int, height: int, hint:
 def title(facts: Facts) -> Text:
     left = f", about {words.duration(facts.seconds_left)} left" if facts.seconds_left is not None else ""
     span = facts.seconds if facts.paused_seconds is None else facts.paused_seconds
+    since = "after" if facts.phase is Phase.STOPPING else "for"
     style = {Phase.RUNNING: "green", Phase.PAUSED: "yellow", Phase.STOPPING: "yellow", Phase.CLOSED: "bright_black"}
     state = facts.phase.value if facts.phase is not Phase.CLOSED else (facts.ending or "not running")
     return Text.assemble(
         (words.clean(facts.name), "bold"),
         ("  ", ""),
         (words.clean(state), style[facts.phase]),
-        (f" for {words.duration(span)}{left}" if facts.phase is not Phase.CLOSED else "", ""),
+        (f" {since} {words.duration(span)}{left}" if facts.phase is not Phase.CLOSED else "", ""),
     )
 
 

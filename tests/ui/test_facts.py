@@ -91,6 +91,9 @@ def test_a_search_that_stops_takes_an_epoch_more(make_run: Callable[..., Any]) -
         assert before == pytest.approx(48.0)
         assert facts.rows[0].seconds_left == pytest.approx(1.0)
         assert facts.seconds_left == (None if left is None else pytest.approx(left))
+        if event is StopAsked:
+            told = Observer(made.run).look(wall=made.run.opened.wall + 90)
+            assert title(told).plain.startswith("StopAsked  stopping after 1 min 30 s, about ")
 
 
 def test_epochs_that_early_stopping_saves_are_told(make_run: Callable[..., Any]) -> None:
