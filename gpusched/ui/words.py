@@ -29,7 +29,7 @@ def score(value: float | None) -> str:
 def column(values: Sequence[float | None]) -> list[str]:
     """Scores that stand below each other: all with as many decimals as the middle one needs for four digits."""
     sizes = sorted(abs(value) for value in values if value and math.isfinite(value))
-    middle = sizes[len(sizes) // 2] if sizes else 1.0
+    middle = sizes[(len(sizes) - 1) // 2] if sizes else 1.0
     if not 1e-4 <= middle < 10**DIGITS:
         return [score(value) for value in values]
     decimals = max(0, DIGITS - 1 - math.floor(math.log10(middle)))

@@ -35,7 +35,7 @@ function score(value) {
 /** How to write figures that stand below each other: all with as many decimals as the middle one needs. */
 function columnOf(values) {
   const sizes = values.filter((v) => typeof v === "number" && v !== 0).map(Math.abs).sort((a, b) => a - b);
-  const middle = sizes.length ? sizes[Math.floor(sizes.length / 2)] : 1;
+  const middle = sizes.length ? sizes[Math.floor((sizes.length - 1) / 2)] : 1;
   if (middle < 1e-4 || middle >= 10 ** DIGITS) return score;
   const decimals = Math.max(0, DIGITS - 1 - Math.floor(Math.log10(middle)));
   return (v) => (v === 0 || (Math.abs(v) >= 10 ** -decimals && Math.abs(v) < 1e6) ? v.toFixed(decimals) : scientific(v, DIGITS - 1));
