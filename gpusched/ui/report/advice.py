@@ -27,16 +27,9 @@ def advice(facts: Facts, ranked: Sequence[Best], oracle: Oracle, use: Use) -> li
     lines = [line for hyperparameter in space if (line := _edge(hyperparameter, best))]
     lines += agreed(ranked, space)
     leader = facts.best
-    if leader is not None and leader.finished and 3 < leader.epoch == leader.budget >= oracle.max_epochs:
-        lines.append(
-            f"The best trial was still getting better at its last epoch, {leader.epoch}: a larger max_epochs may pay."
-        )
-    if leader is not None and leader.finished and leader.budget >= 9 and leader.epoch <= leader.budget // 3:
-        lines.append(
-            f"The best trial was at its best at epoch {leader.epoch} of {leader.budget}: "
-            "a smaller max_epochs, or early stopping, would have found it sooner."
-        )
-    if use.busy is not None and use.most > 1 and 1 - use.busy > _IDLE and use.offered > 60:
+    if leader is not None and leader.finished and leader.budget == oracle.max_epochs:
+        lines += _length(leader)
+    if use.busy is not None and use.most > 1 and 1 - use.busy > _IDLE and use.offered > 60 * use.most:
         lines.append(
             f"The slots were idle for {100 * (1 - use.busy):.0f} % of the time that they were there, pauses left out. "
             "More trials (max_trials, iterations) or fewer slots use them better."
@@ -47,6 +40,20 @@ def advice(facts: Facts, ranked: Sequence[Best], oracle: Oracle, use: Use) -> li
             "If one range of values is to blame, leave it out."
         )
     return lines
+
+
+def _length(leader: Best) -> list[str]:
+    """What the best trial, trained in full, says of the number of epochs."""
+    if leader.budget > 3 and leader.epoch == leader.budget:
+        return [
+            f"The best trial was still getting better at its last epoch, {leader.epoch}: a larger max_epochs may pay."
+        ]
+    if leader.budget >= 9 and leader.epoch <= leader.budget // 3:
+        return [
+            f"The best trial was at its best at epoch {leader.epoch} of {leader.budget}: "
+            "a smaller max_epochs, or early stopping, would have found it sooner."
+        ]
+    return []
 
 
 def _edge(hyperparameter: HyperParameter, best: Sequence[Best]) -> str | None:

@@ -85,6 +85,13 @@ def test_a_larger_max_epochs_is_for_trials_that_had_them_all() -> None:
     assert told(trials(0.1), epoch=5, budget=5) == []
 
 
+def test_a_smaller_max_epochs_is_for_trials_that_had_them_all() -> None:
+    """The best trial was at its best long before; one that was stopped early is what the advice asks for."""
+    sooner = "a smaller max_epochs, or early stopping, would have found it sooner."
+    assert told(trials(0.1), epoch=3, budget=9) == [f"The best trial was at its best at epoch 3 of 9: {sooner}"]
+    assert told(trials(0.1), epoch=2, budget=8) == []
+
+
 def test_idle_slots_are_told_by_the_time_that_they_were_there() -> None:
     """With what to do about it; a single slot, or little of the time, is no reason for advice."""
     line = (
