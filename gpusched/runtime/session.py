@@ -191,8 +191,11 @@ class Session:
             self.rest = settings.script_rest
             machine = await looking
             # Now: what cannot be is said before anything of a run is touched.
+            address = self._options.get("address")
+            if settings.engine != "ray" and address is not None:
+                raise UsageError(f"address: {address!r} is that of a Ray cluster; give --engine ray, too")
             if settings.engine == "ray":
-                self._cluster = Cluster(self._options.get("address"))
+                self._cluster = Cluster(address)
                 await self._cluster.join()
             else:
                 Layout(machine, settings, Sharing(settings.per_gpu), this_process()).lay()

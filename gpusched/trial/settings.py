@@ -228,14 +228,18 @@ def override(asked: Asked, options: Mapping[str, Any]) -> Asked:
     for name in given:
         if name not in known:
             raise UsageError(f"{name}: there is no such option for a search")
-    algorithm = given.get("algorithm", asked.algorithm)
-    takes = _arguments_of(algorithm)
-    for name in TUNABLE:
-        if name in given and name not in takes:
-            raise UsageError(f"{name}: {algorithm} takes no such argument; it takes {', '.join(sorted(takes))}")
+    refuse_idle(given.get("algorithm", asked.algorithm), given)
     changed = dataclasses.replace(asked, **given)
     changed.folder = asked.folder
     return changed
+
+
+def refuse_idle(algorithm: str, given: Mapping[str, Any]) -> None:
+    """Raises UsageError for an argument that would have no effect on this algorithm."""
+    takes = _arguments_of(algorithm)
+    for name in TUNABLE:
+        if given.get(name) is not None and name not in takes:
+            raise UsageError(f"{name}: {algorithm} takes no such argument; it takes {', '.join(sorted(takes))}")
 
 
 def _arguments_of(algorithm: str) -> set[str]:

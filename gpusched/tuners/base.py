@@ -20,7 +20,7 @@ from gpusched.objective import MultiObjective
 from gpusched.system.early import Interruptible
 from gpusched.system.origin import working_directory
 from gpusched.trial import searching
-from gpusched.trial.settings import Asked, renamed
+from gpusched.trial.settings import Asked, refuse_idle, renamed
 from gpusched.trial.task import Task, default_name
 from gpusched.trial.tuning.overriding import overridden, standard
 from gpusched.trial.tuning.trial import current
@@ -89,6 +89,7 @@ class BaseTuner(Hooks):
                 f"{type(self).__name__}: there is no argument {', '.join(map(repr, unknown))}"
                 + (f"; did you mean {close[0]}?" if close else f"; there are {', '.join([*names, *sorted(COMMON)])}")
             )
+        refuse_idle(algorithm, asked)
         # Now: in another process __main__ is another script.
         asked["project_name"] = asked.get("project_name") or default_name()
         self.asked = Asked(algorithm=algorithm, hypermodel=as_hypermodel(hypermodel), **asked)

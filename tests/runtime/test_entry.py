@@ -43,6 +43,17 @@ def test_a_plain_script_searches(lab: Any) -> None:
     assert lab.processes() == []
 
 
+def test_a_script_is_the_same_however_it_is_run(lab: Any) -> None:
+    """`python script.py` and then `gpusched run script.py`: nobody has edited it, and nobody says so."""
+    lab.write(HEAD + "\ntuner.search()\n")
+    assert lab.finish(command=python(lab))[0] == 0
+    code, said = lab.finish("--max-trials", "4")
+    assert (code, "trial 3" in said, "edited" in said) == (0, True, False), said
+    lab.script.write_text(lab.script.read_text().replace("x * scale", "scale * x"))
+    code, said = lab.finish("--max-trials", "5")
+    assert (code, "the script has been edited" in said) == (0, True), said
+
+
 def test_a_running_loop_searches(lab: Any) -> None:
     """In a notebook a loop is running already: search() works beside it, search_async() in it."""
     lab.write(

@@ -138,6 +138,24 @@ def test_impossible_values_are_named(asked: dict[str, Any], said: str) -> None:
     assert str(error.value).startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("kind", "asked"),
+    [
+        (gs.RandomSearch, {"sampler": "model"}),
+        (gs.RandomSearch, {"factor": 4}),
+        (gs.GridSearch, {"sampler": "model"}),
+        (gs.BayesianOptimization, {"sampler": "random"}),
+        (gs.ASHA, {"iterations": 2}),
+        (gs.Hyperband, {"alpha": 1.0}),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(kind: Any, asked: dict[str, Any]) -> None:
+    """An argument of another algorithm is named, with those that this one takes."""
+    (name,) = asked
+    with pytest.raises(UsageError, match=rf"{name}: \w+ takes no such argument; it takes .*max_epochs, max_trials"):
+        kind(train=train, objective="val_loss", **asked)
+
+
 def test_seed_zero_is_a_seed() -> None:
     """0 is taken as it is, and None leaves the choice to the scheduler."""
     told = [settings(Task(gs.RandomSearch(train=train, objective="loss", seed=seed))).seed for seed in (0, None)]
