@@ -14,11 +14,12 @@ from typing import Any
 from gpusched.errors import UsageError
 from gpusched.hyperparameters import HyperParameters
 from gpusched.objective import Objective
-from gpusched.oracles.base import Oracle, Place, Plan, RungState, Trial
+from gpusched.oracles.base import Oracle, Trial
 from gpusched.oracles.brackets import BracketPlan, RungPlan, hyperband_table
 from gpusched.oracles.draws import uniform
 from gpusched.oracles.pareto import pareto_order
 from gpusched.oracles.samplers import make_sampler
+from gpusched.oracles.standing import Place, Plan, RungState
 
 #: A rung promotes at most so many times its best 1/η where a model proposes trials that get better and better: without,
 #: nearly each is among the best when it comes, most epochs go to promotions, and few trials are started.
@@ -36,7 +37,7 @@ class TopRung:
         self.failed = 0
         self.closed = False  #: nobody more will come, and whoever goes on has been promoted
         self.promoted: set[int] = set()
-        self.queue: list[int] = []  #: promoted into this rung, their job not handed out yet
+        self.queue: list[int] = []  #: promoted into this rung or given back to it, their job not handed out yet
         self.top: set[int] = set()
         self._best: list[tuple[float, int]] = []  # the top as a heap, worst first: (-score, -trial)
         self._rest: list[tuple[float, int]] = []  # best first
@@ -129,7 +130,13 @@ class ASHA(Oracle):
 
     def _count_trials(self) -> int | None:
         limits = [n for n in (self.max_trials, self.space.distinct()) if n is not None]
-        return min(limits) if limits else None
+        return min(limits) + self.extra if limits else None
+
+    def _recount(self) -> None:
+        self._limit = self._count_trials()
+        for rungs in self._rungs:
+            for rung in rungs:
+                rung.closed = False
 
     # ------------------------------------------------------------------ what views read
 
@@ -173,9 +180,9 @@ class ASHA(Oracle):
 
     def _pick(self) -> tuple[int, int, int] | None:
         for b, rungs in enumerate(self._rungs):
-            for r in range(len(rungs) - 1, 0, -1):
+            for r in range(len(rungs) - 1, -1, -1):
                 if rungs[r].queue:
-                    return rungs[r].queue.pop(0), self._stops[b][r - 1], self._stops[b][r]
+                    return rungs[r].queue.pop(0), self._stops[b][r - 1] if r else 0, self._stops[b][r]
         if self._limit is None or self._started < self._limit:
             trial_id = self._started
             self._started += 1
@@ -210,13 +217,20 @@ class ASHA(Oracle):
             self._promote(b, trial.rung)
         self._last_chance()
 
+    def _again(self, trial: Trial) -> None:
+        rungs = self._rungs[self._bracket[trial.id]]
+        rungs[trial.rung].failed -= 1
+        rungs[trial.rung].queue.append(trial.id)
+        for rung in rungs[trial.rung :]:
+            rung.closed = False
+
     def _extended(self) -> None:
         self.sampler.extended()
-        self._limit = self._count_trials()
+        self._recount()
 
     def set_max_trials(self, max_trials: int | None) -> None:
         super().set_max_trials(max_trials)
-        self._limit = self._count_trials()
+        self._recount()
 
     def _places(self, b: int, r: int) -> int:
         rung = self._rungs[b][r]

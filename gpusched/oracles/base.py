@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -17,9 +17,9 @@ from gpusched.errors import UsageError
 from gpusched.hyperparameters import HyperParameter, HyperParameters, deserialize
 from gpusched.objective import Objective
 from gpusched.oracles import draws
-from gpusched.oracles.brackets import BracketPlan
 from gpusched.oracles.pareto import front
 from gpusched.oracles.samplers import RandomSampler, Sampler, Space
+from gpusched.oracles.standing import Place, Plan, RungState
 
 #: The objective after each epoch that a job trained; None and NaN are worse than any number.
 #: With several objectives, such a list for each by name.
@@ -46,47 +46,6 @@ class Done(msgspec.Struct, frozen=True):
 Answer: TypeAlias = Job | Wait | Done
 
 _WAIT, _DONE = Wait(), Done()
-
-
-class Place(NamedTuple):
-    """Where a trial stands; ``bracket`` is its number s, ``rung`` the highest it has entered."""
-
-    iteration: int
-    bracket: int
-    rung: int
-    index: int  # type: ignore[assignment]  # the field's name for it; tuple.index is of no use here
-
-
-class RungState(msgspec.Struct, frozen=True):
-    """A rung of an opened bracket as it stands. ``trials`` are the ids that entered it."""
-
-    iteration: int
-    bracket: int
-    rung: int
-    start_epoch: int
-    stop_epoch: int
-    size: int
-    promotes: int
-    finished: int
-    failed: int
-    missing: int
-    promoted: int
-    trials: tuple[int, ...]
-
-    @property
-    def entered(self) -> int:
-        return len(self.trials)
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """What a search will do if nothing fails; the totals are None when it has no end.
-
-    ``brackets`` are those of every iteration, or of the first one when there is no end.
-    """
-
-    brackets: tuple[BracketPlan, ...]
-    trials: int | None
-    epochs: int | None
 
 
 class Trial:
@@ -139,6 +98,8 @@ class Oracle(ABC):
         self.known: dict[int, dict[str, Any]] = {}
         self.trials: dict[int, Trial] = {}
         self.scores: dict[int, float] = {}  #: best score of each finished trial that has not failed, lower is better
+        self.extra = 0  #: trials beyond what was planned, see add
+        self._limit: int | None = None  #: how many trials there can be, the extra ones included; None without end
         self.slots: int | None = None
         self._most_out = 1
         self._out = 0
@@ -196,6 +157,24 @@ class Oracle(ABC):
         self._ranking = None
         self._failed(trial)
         self.sampler.told(trial, job)
+
+    def give_back(self, trial_id: int) -> None:
+        """A trial that failed is to train again, in the rung where it failed; `ask` will hand out its job.
+
+        Its rung decides as if it had not failed. Trials that were promoted in its place stay promoted.
+        """
+        trial = self.trials.get(trial_id)
+        if trial is None or not trial.failed:
+            raise UsageError(f"trial {trial_id}: it {'is unknown' if trial is None else 'has not failed'}")
+        trial.failed = False
+        if trial.budget:
+            self.scores[trial_id] = trial.score
+        self._ranking = None
+        self._useless.discard(trial_id)
+        if trial_id in self._released:
+            self._released.remove(trial_id)
+        self._again(trial)
+        self.sampler.again(trial)
 
     def _ending(self, job: Job) -> Trial:
         trial = self.trials.get(job.trial_id)
@@ -263,6 +242,17 @@ class Oracle(ABC):
         raise UsageError(f"{type(self).__name__}: it decides itself, and tells nobody")
 
     # ------------------------------------------------------------------ known good configurations
+
+    def add(self, values: Mapping[str, Any]) -> None:
+        """These values are tried as soon as a new trial starts; if all have been started, by one trial more.
+
+        What they leave out is drawn. Raises UsageError for a name or value that is not of the space.
+        """
+        self.sampler.enqueue(values)
+        left = None if self._limit is None else self._limit - self.sampler.drawn
+        if left is not None and (self.sampler.queued > left or self.sampler.beside(values)):
+            self.extra += 1
+            self._recount()
 
     def enqueue(self, values: Mapping[str, Any]) -> None:
         """The next new trial gets these values; what they leave out is drawn.
@@ -390,8 +380,16 @@ class Oracle(ABC):
     def _failed(self, trial: Trial) -> None: ...
 
     @abstractmethod
+    def _again(self, trial: Trial) -> None:
+        """A failed trial's job is to be handed out again."""
+
+    @abstractmethod
     def _extended(self) -> None:
         """The space has grown."""
+
+    @abstractmethod
+    def _recount(self) -> None:
+        """There may be another number of trials than before."""
 
 
 def _objectives(objective: Objective | Sequence[Objective]) -> list[Objective]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from gpusched.errors import UsageError
@@ -84,6 +85,8 @@ class Rung:
         "missing",
         "promoted",
         "queue",
+        "reopened",
+        "scores",
         "size",
         "start_epoch",
         "stop_epoch",
@@ -97,7 +100,7 @@ class Rung:
         self.stop_epoch = stop_epoch
         self.taken = 0  #: jobs handed out, or not needed because the trial had stopped itself
         self.members: list[int] = []  #: trials that entered, in the order they did
-        self.queue: deque[int] = deque()  #: promoted into this rung, their job not handed out yet
+        self.queue: deque[int] = deque()  #: promoted into this rung or given back to it, their job not handed out yet
         self.finished = 0
         self.failed = 0
         self.missing = 0  #: entrants that will certainly not come; they count as finished and worst
@@ -105,6 +108,8 @@ class Rung:
         #: (score, trial id) of finished trials that may still be promoted, best first: never longer than
         #: the places that are free, so whoever drops out of it can be promoted no more
         self.candidates: list[tuple[float, int]] = []
+        self.scores: dict[int, float] = {}  #: of finished trials, as they were at the end of this rung
+        self.reopened = False  #: a failed trial was given back: places that others were given may be its own
 
     @property
     def settled(self) -> int:
@@ -115,6 +120,11 @@ class Rung:
     def epochs_left(self) -> int:
         """Planned epochs that are neither handed out nor known never to be needed."""
         return (self.size - self.taken - self.missing) * (self.stop_epoch - self.start_epoch)
+
+    @property
+    def absent(self) -> int:
+        """Places of the next rung for which too few are left; negative where more are left than places."""
+        return self.keep - (self.size - self.failed - self.missing)
 
     @property
     def complete(self) -> bool:
@@ -128,6 +138,9 @@ class Bracket:
     finished ones are waiting and it is the best of them. The promoted are then exactly the top k by
     (score, trial id), whoever finishes first and without waiting for the last. A failed or missing
     trial counts as finished and worst, and is never promoted.
+
+    A failed trial may be given back. Its rung then promotes the top k as if it had never failed; who was promoted in
+    its place stays promoted, and the rung above has room for one more.
 
     ``rank`` is given where scores have no order of their own (several objectives): it sorts the ids of a
     rung best first, and the rung then promotes once it is complete.
@@ -160,7 +173,7 @@ class Bracket:
     def next_rung(self) -> int | None:
         """The highest rung that has a job to hand out, or None."""
         rungs = self.rungs
-        for r in range(len(rungs) - 1, 0, -1):
+        for r in range(len(rungs) - 1, -1, -1):
             if rungs[r].queue:
                 return r
         return 0 if self.started < rungs[0].size else None
@@ -170,7 +183,7 @@ class Bracket:
         rungs = self.rungs
         if self.started < rungs[0].size:
             return 0
-        for r in range(1, len(rungs)):
+        for r in range(len(rungs)):
             if rungs[r].queue:
                 return r
         return None
@@ -179,7 +192,7 @@ class Bracket:
         """Hands out the next trial of rung ``r``: its id."""
         rung = self.rungs[r]
         rung.taken += 1
-        if r:
+        if rung.queue:
             return rung.queue.popleft()
         trial = self.plan.first_trial + self.started
         self.started += 1
@@ -198,6 +211,21 @@ class Bracket:
         self._released.append(trial)
         self._settle(r)
 
+    def give_back(self, trial: int, r: int) -> None:
+        """The trial, which failed in rung ``r``, is to train there again."""
+        rung = self.rungs[r]
+        rung.failed -= 1
+        rung.taken -= 1
+        rung.queue.append(trial)
+        rung.reopened = True
+        self.unfilled -= rung.stop_epoch - rung.start_epoch
+        for rung, above in pairwise(self.rungs[r:]):
+            absent = max(0, rung.absent)
+            self.unfilled -= (above.missing - absent) * (above.stop_epoch - above.start_epoch)
+            above.reopened = above.reopened or absent < above.missing
+            above.missing = absent
+        self._look_closed()
+
     def resize(self, plan: BracketPlan) -> None:
         """More or fewer trials are to come than were planned for; who was handed out or promoted stays so."""
         sizes = [rung.trials for rung in plan.rungs]
@@ -211,12 +239,15 @@ class Bracket:
             rung.size, rung.keep, rung.missing = size, keep, 0
         for r in range(len(self.rungs)):
             self._settle(r)
-        self.closed = self.rungs[-1].complete
 
     def _arrive(self, trial: int, r: int) -> None:
         rung = self.rungs[r]
         rung.finished += 1
         candidates = rung.candidates
+        if rung.keep:
+            rung.scores[trial] = self.best[trial]
+        if rung.reopened and rung.keep:
+            return
         if self._rank is not None:
             candidates.append((0.0, trial))
             return
@@ -236,6 +267,10 @@ class Bracket:
         self.rungs[r].promoted += 1
         above = self.rungs[r + 1]
         above.members.append(trial)
+        if len(above.members) > above.size - above.missing:
+            above.size += 1
+            above.reopened = True
+            self.unfilled -= above.stop_epoch - above.start_epoch
         self.moved.append((trial, r + 1))
         if trial not in self._stopped:
             above.queue.append(trial)
@@ -249,7 +284,9 @@ class Bracket:
         while True:
             rung = self.rungs[r]
             candidates = rung.candidates
-            if self._rank is not None:
+            if rung.reopened:
+                self._promote_again(r)
+            elif self._rank is not None:
                 if rung.complete and candidates:
                     order = self._rank([trial for _, trial in candidates])
                     candidates.clear()
@@ -260,11 +297,36 @@ class Bracket:
                 while candidates and rung.settled - rung.promoted > rung.size - rung.keep:
                     self._promote(candidates.pop(0)[1], r)
             if r + 1 == len(self.rungs):
-                self.closed = rung.complete
+                self._look_closed()
                 return
             above = self.rungs[r + 1]
-            absent = rung.keep - (rung.size - rung.failed - rung.missing)
+            absent = rung.absent
             if absent > above.missing:
                 self.unfilled += (absent - above.missing) * (above.stop_epoch - above.start_epoch)
                 above.missing = absent
             r += 1
+
+    def _promote_again(self, r: int) -> None:
+        """Promotes those of a reopened rung who are certain to be among its best, and gives up those who are not."""
+        rung = self.rungs[r]
+        if not rung.keep:
+            return
+        rung.candidates.clear()
+        unsettled = rung.size - rung.settled
+        if self._rank is None:
+            order = sorted(rung.scores, key=lambda trial: (rung.scores[trial], trial))
+        elif unsettled:
+            return  # Without an order of their own, places may change with every trial that is still to come.
+        else:
+            order = self._rank(list(rung.scores))
+        gone = set(self.rungs[r + 1].members)
+        for place, trial in enumerate(order):
+            if trial in gone:
+                continue
+            if place + unsettled < rung.keep:
+                self._promote(trial, r)
+            elif place >= rung.keep:
+                self._released.append(trial)
+
+    def _look_closed(self) -> None:
+        self.closed = all(rung.complete and not rung.queue for rung in self.rungs)

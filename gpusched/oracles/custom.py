@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from gpusched.errors import UsageError
 from gpusched.hyperparameters import HyperParameters
 from gpusched.objective import Objective
 from gpusched.oracles.base import Answer, Trial, Wait
@@ -125,6 +126,12 @@ class Custom(FullTraining):
         super()._finished(trial)
         self._untold.append(trial.id)
         self._idle = False
+
+    def add(self, values: Mapping[str, Any]) -> None:
+        raise UsageError("your own oracle decides what is tried: no configuration can be added beside it")
+
+    def give_back(self, trial_id: int) -> None:
+        raise UsageError(f"trial {trial_id}: your own oracle decides what is tried, and knows that this trial failed")
 
     def _failed(self, trial: Trial) -> None:
         super()._failed(trial)

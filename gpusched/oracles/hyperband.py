@@ -15,10 +15,11 @@ from typing import Any
 from gpusched.errors import UsageError
 from gpusched.hyperparameters import HyperParameters
 from gpusched.objective import Objective
-from gpusched.oracles.base import Oracle, Place, Plan, RungState, Trial
+from gpusched.oracles.base import Oracle, Trial
 from gpusched.oracles.brackets import Bracket, BracketPlan, RungPlan, ceil_div, hyperband_table, shrunk
 from gpusched.oracles.pareto import pareto_order
 from gpusched.oracles.samplers import Sampler, make_sampler
+from gpusched.oracles.standing import Place, Plan, RungState
 
 #: Full trainings left for each slot when the longest chains go first, and the brackets of long trainings before
 #: those of short ones. Measured for 81/3 with trials of unequal speed (30 seeds): slots busy .95 on 4, .90 on 8,
@@ -81,7 +82,7 @@ class Brackets(Oracle):
         """How many trials there can be; None without end."""
         planned = None if self._iterations is None else self._iterations * self._offsets[-1]
         limits = [n for n in (planned, self.max_trials, self._most_distinct()) if n is not None]
-        return min(limits) if limits else None
+        return min(limits) + self.extra if limits else None
 
     def _most_distinct(self) -> int | None:
         return self.space.distinct()
@@ -124,8 +125,6 @@ class Brackets(Oracle):
     def _planned(self, number: int) -> BracketPlan | None:
         """The bracket of this number, counted by iteration; None beyond the last."""
         iteration, b = divmod(number, len(self._table))
-        if self._iterations is not None and iteration >= self._iterations:
-            return None
         trials = self._table[b][1][0][0]
         if self._limit is not None:
             trials = min(trials, self._limit - iteration * self._offsets[-1] - self._offsets[b])
@@ -239,6 +238,12 @@ class Brackets(Oracle):
     def _failed(self, trial: Trial) -> None:
         bracket = self._bracket_of(trial.id)
         bracket.fail(trial.id, trial.rung)
+        self._after(bracket)
+
+    def _again(self, trial: Trial) -> None:
+        bracket = self._bracket_of(trial.id)
+        bracket.give_back(trial.id, trial.rung)
+        self._open = [each for each in self._opened.values() if not each.closed]
         self._after(bracket)
 
     def _after(self, bracket: Bracket) -> None:

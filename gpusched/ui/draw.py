@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gpusched.core.policy import Phase
-from gpusched.oracles.base import RungState
+from gpusched.oracles import RungState
 from gpusched.ui import words
 from gpusched.ui.facts import Facts, Row
 from gpusched.ui.plan import bracket_words

@@ -14,7 +14,7 @@ from gpusched.core.events import SessionClosed, SessionOpened
 from gpusched.core.policy import Phase
 from gpusched.core.search import Search
 from gpusched.core.trial import FINAL, LOST, Standing, Trial, TrialState
-from gpusched.oracles.base import Oracle, RungState
+from gpusched.oracles import Oracle, RungState
 from gpusched.runtime.forecast.outlook import Outlook
 from gpusched.ui.curves import Curves
 from gpusched.ui.plan import place_words

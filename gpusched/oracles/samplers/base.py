@@ -42,6 +42,20 @@ class Sampler:
         self.space.check(given)
         self._queued.append(dict(given))
 
+    @property
+    def queued(self) -> int:
+        """How many configurations wait for a trial."""
+        return len(self._queued)
+
+    @property
+    def drawn(self) -> int:
+        """How many trials have values, those included that have not started yet."""
+        return len(self.oracle.trials) if self._seen is None else self._next
+
+    def beside(self, given: Mapping[str, Any]) -> bool:
+        """Whether trying this takes no other configuration's place."""
+        return False
+
     def draw(self, trial_id: int) -> dict[str, Any]:
         """The values of this trial, which has none yet."""
         if self._seen is None:
@@ -60,6 +74,9 @@ class Sampler:
 
     def told(self, trial: Trial, job: Job) -> None:
         """A job of this trial has ended."""
+
+    def again(self, trial: Trial) -> None:
+        """This trial, which failed, trains again."""
 
     def learn(self, older: list[Trial]) -> None:
         """Trials of an older search are known; their ids are negative."""

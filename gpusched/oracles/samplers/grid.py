@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gpusched.oracles.samplers.base import Sampler
@@ -31,10 +31,19 @@ class GridSampler(Sampler):
         assert self._seen is not None
         given = self._next_queued()
         if given is not None:
-            return self.space.fill(given, lambda i, h: h.default)
+            return self._filled(given)
         if self._grid is None:
             self._grid = self._left(self._seen)
-        return next(self._grid, given or {})
+        found = next(self._grid, None)
+        return self._filled({}) if found is None else found
+
+    def beside(self, given: Mapping[str, Any]) -> bool:
+        """What is not of the grid, or has been tried, comes on top of it."""
+        key = self.space.key(self._filled(given))
+        return key in (self._seen or ()) or all(key != self.space.key(each) for each in self.space.enumerate(grid=True))
+
+    def _filled(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        return self.space.fill(given, lambda i, h: h.default)
 
     def distinct(self) -> int | None:
         """How many trials the grid has: those there were, and those that are left."""

@@ -80,6 +80,10 @@ class ModelSampler(Sampler):
     def told(self, trial: Trial, job: Job) -> None:
         self._ended[trial.id] = trial
 
+    def again(self, trial: Trial) -> None:
+        if not trial.curve:
+            self._ended.pop(trial.id, None)
+
     def learn(self, older: list[Trial]) -> None:
         self._ended.update({trial.id: trial for trial in older})
 
