@@ -112,15 +112,28 @@ class StopAsked(Event, frozen=True, kw_only=True, tag="stop_asked"):
 
 
 class TrialStopAsked(Event, frozen=True, kw_only=True, tag="trial_stop_asked"):
-    """A person gives up one trial."""
+    """A person wants no more of one trial."""
 
     trial: int
+    keep: bool = False  #: the score it has then counts; else the trial counts as failed
 
 
 class TrialRetryAsked(Event, frozen=True, kw_only=True, tag="trial_retry_asked"):
-    """A person wants one trial tried again."""
+    """A person wants one trial tried again: a running one. In older journals also a failed one, see Search."""
 
     trial: int
+
+
+class TrialsGivenBack(Event, frozen=True, kw_only=True, tag="trials_given_back"):
+    """A person wants trials that failed to train again."""
+
+    trials: list[int]
+
+
+class ConfigurationAdded(Event, frozen=True, kw_only=True, tag="configuration_added"):
+    """A person wants this configuration tried."""
+
+    values: dict[str, Any]
 
 
 class PauseAsked(Event, frozen=True, kw_only=True, tag="pause_asked"):
@@ -177,6 +190,8 @@ AnyEvent = (
     | StopAsked
     | TrialStopAsked
     | TrialRetryAsked
+    | TrialsGivenBack
+    | ConfigurationAdded
     | PauseAsked
     | ResumeAsked
     | Advised

@@ -8,12 +8,14 @@ of its driver; a trial is to blame when it died on two devices.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 
 import msgspec
 
-from gpusched.core.events import JobEnded
+from gpusched.core.commands import Interrupt
+from gpusched.core.events import JobEnded, TrialHung
 from gpusched.core.outcome import End, Failure
-from gpusched.core.trial import Alone, Trial
+from gpusched.core.trial import Alone, Trial, TrialState
 from gpusched.figures import size
 
 #: Kinds of failures: of a GPU's memory by exception, of the host's by exception or by the kernel's OOM killer.
@@ -113,6 +115,14 @@ def as_it_was(trial: Trial, event: JobEnded) -> JobEnded:
     return msgspec.structs.replace(event, end=End.KILLED, failure=failure)
 
 
+def hang(trial: Trial | None, hung: TrialHung) -> list[Interrupt]:
+    """An attempt that shows no sign of life is ended."""
+    if trial is None or trial.state is not TrialState.RUNNING or trial.attempt != hung.attempt or trial.hung:
+        return []
+    trial.hung = hung
+    return [Interrupt(trial=trial.id, attempt=trial.attempt, now=True)]
+
+
 def _short_of_memory(trial: Trial, event: JobEnded, *, host: bool) -> Verdict:
     wanted = Alone.MACHINE if host else Alone.DEVICE
     if trial.was_alone is Alone.MACHINE or trial.was_alone is wanted:
@@ -151,6 +161,12 @@ def too_large(trial: Trial, event: JobEnded) -> Failure:
     )
 
 
+def failed_in_row(row: list[int], trial: Trial) -> str:
+    """Why a search ends whose neighbours have failed; `trial` is the last of them."""
+    why = trial.failure.brief if trial.failure is not None else "no reason known"
+    return f"{len(row)} trials in a row failed ({', '.join(map(str, row))}); trial {trial.id}: {why}"
+
+
 class InARow:
     """Failed trials that are neighbours by id: the order in which they failed plays no part."""
 
@@ -166,6 +182,10 @@ class InARow:
         while last + 1 in self._failed:
             last += 1
         return list(range(first, last + 1))
+
+    def forget(self, trials: Iterable[int]) -> None:
+        """These are tried again."""
+        self._failed.difference_update(trials)
 
     def clear(self) -> None:
         self._failed.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 
 import msgspec
 
@@ -25,7 +26,39 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: str  #: the exception's class name, or "signal", "exit", "nan", "hang", or one of core.faults
     message: str  #: one line
     traceback: str = ""
+    where: str = ""  #: the line of the user's own code that it came from: `train.py:5`
     classes: list[str] = []  #: of an error that ends the search: module:name, see errors.fatal_classes
+
+    @property
+    def brief(self) -> str:
+        """What it is and where, on part of a line: `ValueError: no such layer (train.py:5)`."""
+        said = _essence(self.message)
+        if self.kind not in _UNNAMED and not said.startswith(self.kind):
+            said = f"{self.kind}: {said}" if said else self.kind
+        said = said if len(said) <= _BRIEF else said[:_BRIEF].rsplit(None, 1)[0] + " …"
+        return f"{said} ({self.where})" if self.where else said
+
+
+#: Kinds that are no exception's name.
+_UNNAMED = ("", "signal", "exit", "nan", "hang", "unreported", "launch", "superseded", "unreadable", "objective")
+#: Characters of a message that people are shown in a line; the log and `--json` have all of it.
+_BRIEF = 140
+#: What Keras and TensorFlow put around the one sentence that says what is wrong.
+_AROUND = (
+    (re.compile(r"^Exception encountered when calling (layer )?\S+( \(type \S+\))?\. "), ""),
+    (re.compile(r"\s*(Call a|A)rguments received by .*"), ""),
+    (re.compile(r"^Graph execution error: Detected at node (\S+) defined at .*line \d+, in \S+ "), r"\1: "),
+    (re.compile(r" \[\[\{\{node .*"), ""),
+    (re.compile("\x1b\\[[0-9;]*m"), ""),
+)
+
+
+def _essence(message: str) -> str:
+    """A message in one line, without what frameworks put around it."""
+    found = " ".join(message.split())
+    for pattern, instead in _AROUND:
+        found = pattern.sub(instead, found) or found
+    return found
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

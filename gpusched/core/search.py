@@ -6,20 +6,20 @@ the same state and the same commands, so resuming a search is handling its journ
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import assert_never
 
-import msgspec
-
 from gpusched.core import events
-from gpusched.core.asking import Asking
+from gpusched.core.asked import trials as asked
+from gpusched.core.asked.oracle import Asking
 from gpusched.core.commands import AnyCommand, Finish, Interrupt, Launch, Release
 from gpusched.core.events import AnyEvent, JobEnded
-from gpusched.core.faults import InARow, Ledger, Verdict, as_it_was, too_large
-from gpusched.core.outcome import End, Failure
+from gpusched.core.faults import InARow, Ledger, Verdict, as_it_was, failed_in_row, hang, too_large
+from gpusched.core.outcome import End
 from gpusched.core.places import Places
 from gpusched.core.policy import Phase, Policy
 from gpusched.core.slots import SlotTable
-from gpusched.core.trial import FINAL, LOST, Trial, TrialState
+from gpusched.core.trial import Trial, TrialState
 from gpusched.oracles import Done, Job, Oracle, Wait
 
 
@@ -97,7 +97,7 @@ class Search:
             case events.DeviceFailed():
                 commands += self._quarantine(event.device, event.reason, now=True)
             case events.TrialHung():
-                commands += self._hung(event)
+                commands += hang(self.trials.get(event.trial), event)
             case events.TimeExpired():
                 commands += self._stop(Finish(reason="max_time is used", code=0), now=False)
             case events.MaxTimeChanged():
@@ -107,7 +107,13 @@ class Search:
             case events.TrialStopAsked():
                 commands += self._stop_trial(event)
             case events.TrialRetryAsked():
-                commands += self._retry(event.trial)
+                commands += asked.retry(self.oracle, self.trials.get(event.trial))
+            case events.TrialsGivenBack():
+                self._failed_in_row.forget(asked.give_back(self.oracle, self.trials, event.trials))
+                self._waiting = self.done = False
+            case events.ConfigurationAdded():
+                self.oracle.add(event.values)
+                self._waiting = self.done = False
             case events.Advised() | events.Heard():
                 self._asking.take(event)
                 self._waiting = self.done = False
@@ -223,10 +229,9 @@ class Search:
         if trial is None:
             trial = self.trials[job.trial_id] = Trial(job.trial_id, job)
             return trial
-        trial.job = job
+        trial.job, trial.partial = job, {}
         if trial.stop_asked:
-            trial.move(TrialState.STOPPED)
-            self.oracle.fail(job)
+            self._end_unlaunched(trial)
             return None
         trial.move(TrialState.PENDING)
         trial.failures = trial.kills = trial.hangs = 0
@@ -248,9 +253,9 @@ class Search:
             trial.failure = event.failure
         if event.usage is not None:
             trial.used(event.usage)
-        end = End.STOPPED if trial.stop_asked and event.end is not End.COMPLETED else event.end
+        event = asked.ending(trial, event)
         if self._rules:
-            event = as_it_was(trial, msgspec.structs.replace(event, end=end))
+            event = as_it_was(trial, event)
             verdict = self._faults.judge(trial, event, set(self.places.quarantined))
             commands: list[AnyCommand] = []
             for device, reason in self._faults.broken().items():
@@ -258,7 +263,7 @@ class Search:
             if verdict is not Verdict.USUAL:
                 return commands + self._despite(trial, event, verdict)
             return commands + self._by_end(trial, event, event.end, progress=progress)
-        return self._by_end(trial, event, end, progress=progress)
+        return self._by_end(trial, event, event.end, progress=progress)
 
     def _despite(self, trial: Trial, event: JobEnded, verdict: Verdict) -> list[AnyCommand]:
         """It ended for a reason that is not, or not only, its own."""
@@ -274,7 +279,7 @@ class Search:
                 trial.move(TrialState.PAUSED)
                 trial.failure = None
                 self.finished_jobs += 1
-                self._tell(trial, event)
+                self._tell(trial, event.scores)
             case End.FAILED:
                 trial.failures += 1
                 if event.retry and trial.failures <= self.policy.max_retries:
@@ -316,9 +321,9 @@ class Search:
         trial.move(TrialState.PENDING)
         self.places.enqueue(trial)
 
-    def _tell(self, trial: Trial, event: JobEnded) -> None:
+    def _tell(self, trial: Trial, told: Mapping[str, list[float | None]]) -> None:
         names = [objective.name for objective in self.oracle.objectives]
-        scores = {name: event.scores.get(name, []) for name in names}
+        scores = {name: told.get(name, []) for name in names}
         self.oracle.tell(trial.job, scores if len(names) > 1 else scores[names[0]])
         self._waiting = self.done = False
 
@@ -332,23 +337,8 @@ class Search:
         commands = self._release()
         row = self._failed_in_row.add(trial.id)
         if len(row) >= self.policy.max_consecutive_failed:
-            why = (trial.failure or Failure(kind="", message="no reason known")).message
-            names = ", ".join(map(str, row))
-            finish = Finish(reason=f"{len(row)} trials in a row failed ({names}); trial {trial.id}: {why}", code=1)
-            commands += self._stop(finish, now=False)
+            commands += self._stop(Finish(reason=failed_in_row(row, trial), code=1), now=False)
         return commands
-
-    def _retry(self, trial_id: int) -> list[AnyCommand]:
-        """A running attempt begins anew from its newest checkpoint; what is lost is tried again as the next new trial.
-
-        The oracle has been told that a lost trial failed, and may have promoted others since: it stays lost.
-        """
-        trial = self.trials.get(trial_id)
-        if trial is not None and trial_id in self._running:
-            return [Interrupt(trial=trial_id, attempt=trial.attempt, now=True)]
-        if trial is not None and trial.state in LOST:
-            self.oracle.enqueue(trial.values)
-        return []
 
     def _release(self) -> list[AnyCommand]:
         released = self.oracle.released()
@@ -372,22 +362,20 @@ class Search:
 
     def _stop_trial(self, event: events.TrialStopAsked) -> list[AnyCommand]:
         trial = self.trials.get(event.trial)
-        if trial is None or trial.state in FINAL:
-            return []
-        trial.stop_asked = True
-        if trial.state is TrialState.RUNNING:
-            return [Interrupt(trial=trial.id, attempt=trial.attempt, now=True)]
-        if trial.state is TrialState.PENDING:
+        commands: list[AnyCommand] = [*asked.stop(trial, event)]
+        if trial is not None and trial.state is TrialState.PENDING:
             self.places.withdraw(trial)
-            self._drop(trial, TrialState.STOPPED)
-        return []
+            self._end_unlaunched(trial)
+        return commands
 
-    def _hung(self, event: events.TrialHung) -> list[AnyCommand]:
-        trial = self.trials.get(event.trial)
-        if trial is None or trial.id not in self._running or trial.attempt != event.attempt or trial.hung:
-            return []
-        trial.hung = event
-        return [Interrupt(trial=trial.id, attempt=trial.attempt, now=True)]
+    def _end_unlaunched(self, trial: Trial) -> None:
+        """A trial that was asked to stop has a job, and no process."""
+        if trial.keep_asked and asked.has_score(trial, trial.partial):
+            if trial.state is not TrialState.PAUSED:
+                trial.move(TrialState.PAUSED)
+            self._tell(trial, trial.partial)
+        else:
+            self._drop(trial, TrialState.STOPPED)
 
     def _finish(self) -> Finish | None:
         finish = self.ending

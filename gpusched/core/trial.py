@@ -44,13 +44,14 @@ class Alone(enum.StrEnum):
 
 _S = TrialState
 _LEGAL: Mapping[TrialState, frozenset[TrialState]] = {
-    _S.PENDING: frozenset({_S.RUNNING, _S.FAILED, _S.STOPPED}),
+    _S.PENDING: frozenset({_S.RUNNING, _S.PAUSED, _S.FAILED, _S.STOPPED}),
     _S.RUNNING: frozenset({_S.PENDING, _S.PAUSED, _S.FAILED, _S.STOPPED, _S.OVERSIZE}),
     _S.PAUSED: frozenset({_S.PENDING, _S.COMPLETED, _S.STOPPED}),
     _S.COMPLETED: frozenset(),
-    _S.FAILED: frozenset(),
-    _S.STOPPED: frozenset(),
-    _S.OVERSIZE: frozenset(),
+    # Given back by a person who has removed the cause.
+    _S.FAILED: frozenset({_S.PAUSED}),
+    _S.STOPPED: frozenset({_S.PAUSED}),
+    _S.OVERSIZE: frozenset({_S.PAUSED}),
 }
 
 #: Counted as failed.
@@ -80,6 +81,8 @@ class Trial:
     kills: int = 0  #: in a row without a new epoch
     seconds: float = 0.0  #: slot-seconds used
     stop_asked: bool = False
+    keep_asked: bool = False  #: where it is stopped, its score counts
+    partial: dict[str, list[float | None]] = field(default_factory=dict)  #: scores of its job when it was interrupted
     where: SlotInfo | None = None  #: the slot of the newest attempt, as it was then
     alone: Alone = Alone.NO  #: how it is to be launched
     was_alone: Alone = Alone.NO  #: how the newest attempt was launched
@@ -109,6 +112,14 @@ class Trial:
             self.gpu_busy_seconds += usage.gpu_seconds * (usage.gpu_utilisation or 0.0)
         if usage.gpu_peak_bytes is not None:
             self.gpu_peak_bytes = max(self.gpu_peak_bytes or 0, usage.gpu_peak_bytes)
+
+    def begin_again(self) -> None:
+        """It failed, and waits for its job to be handed out once more."""
+        self.move(TrialState.PAUSED)
+        self.failures = self.kills = self.hangs = self.crowded = 0
+        self.died_on.clear()
+        self.stop_asked = self.keep_asked = False
+        self.alone, self.failure, self.partial = Alone.NO, None, {}
 
     def move(self, state: TrialState) -> None:
         """Raises IllegalMove with the trial's history where the table does not allow it."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gpusched import HyperParameters, Objective
 from gpusched.core.commands import AnyCommand, Finish, Interrupt, Launch
 from gpusched.core.events import (
+    ConfigurationAdded,
     JobEnded,
     MaxTimeChanged,
     PauseAsked,
@@ -22,6 +23,7 @@ from gpusched.core.events import (
     StopAsked,
     TimeExpired,
     TrialRetryAsked,
+    TrialsGivenBack,
     TrialStopAsked,
 )
 from gpusched.core.outcome import End, Failure
@@ -173,7 +175,9 @@ def test_three_failures_in_a_row_stop_the_search_in_whatever_order_they_come(ord
         trial = machine.trials[job.trial]
         last = Launch(trial=trial.id, attempt=trial.attempt, slot=0, start_epoch=0, stop_epoch=3, values=trial.values)
         commands = machine.handle(ended(last, End.INTERRUPTED))
-    assert finish(commands) == Finish(reason=f"3 trials in a row failed (0, 1, 2); trial {order[-1]}: no", code=1)
+    assert finish(commands) == Finish(
+        reason=f"3 trials in a row failed (0, 1, 2); trial {order[-1]}: ValueError: no", code=1
+    )
 
 
 def test_scattered_failures_do_not_stop_the_search() -> None:
@@ -319,6 +323,13 @@ def test_a_replayed_journal_gives_the_same_state(data: st.DataObject, slots: int
         end = data.draw(st.sampled_from([End.COMPLETED] * 6 + [End.FAILED, End.KILLED, End.OVERSIZE]))
         commands = happen(ended(job, end))
         out += launches(commands)
+        asked = data.draw(st.sampled_from([None] * 5 + ["back", "keep", "add"]))
+        if asked is not None and not finish(commands):
+            trial = data.draw(st.sampled_from(sorted(live.trials)))
+            added = ConfigurationAdded(at=1.0, values={"lr": 0.01})
+            wishes = {"back": TrialsGivenBack(at=1.0, trials=[trial]), "add": added}
+            commands = happen(wishes.get(asked, TrialStopAsked(at=1.0, trial=trial, keep=True)))
+            out += launches(commands)
         assert len(out) <= slots
     assert finish(commands)
     again = Search(oracle(), policy)
@@ -336,8 +347,8 @@ def test_a_running_trial_is_tried_again() -> None:
     assert [(each.trial, each.attempt, each.values) for each in again] == [(0, 2, running[0].values)]
 
 
-def test_a_lost_trial_s_values_are_tried_again() -> None:
-    """The oracle knows that it failed, so that a new trial gets its values, and the search is as long as before."""
+def test_an_older_journal_s_retry_is_replayed_as_it_was() -> None:
+    """There a new trial got the values of one that had failed, and the search was as long as before."""
     machine, running = search()
     after = launches(machine.handle(ended(running[0], End.FAILED, failure=BROKEN)))
     assert machine.handle(TrialRetryAsked(at=2.0, trial=0)) == []
