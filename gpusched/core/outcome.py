@@ -40,7 +40,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 #: Kinds that are no exception's name.
-_UNNAMED = ("", "signal", "exit", "nan", "hang", "unreported", "launch", "superseded", "unreadable", "objective")
+_UNNAMED = {"", "signal", "exit", "nan", "hang", "launch", "oversize", "superseded", "unreadable", "unreported"}
+_UNNAMED |= {"objective"}
 #: Characters of a message that people are shown in a line; the log and `--json` have all of it.
 _BRIEF = 140
 #: What Keras and TensorFlow put around the one sentence that says what is wrong.

@@ -84,6 +84,7 @@ def _printable(failure: Failure) -> Failure:
         kind=clean(failure.kind),
         message=clean(failure.message),
         traceback=plain_lines(failure.traceback),
+        where=clean(failure.where),
     )
 
 

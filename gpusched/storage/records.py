@@ -113,6 +113,7 @@ class SearchRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     executions: int = 1  #: trainings of each trial, whose mean is its score
     script: str | None = None
     script_digest: str | None = None
+    words: list[str] = []  #: that stood behind the script in `gpusched run`: what continues the search needs them too
     backend: str | None = None
     versions: dict[str, str] = {}
     created: float = 0.0  #: seconds since the epoch (wall clock)

@@ -19,6 +19,7 @@ from gpusched.storage import claim, room
 from gpusched.storage.metrics import read_metrics
 from gpusched.storage.records import JobSpec, Outcome
 from gpusched.storage.rundir import RunDir, write_record
+from gpusched.system.frames import own_line
 from gpusched.trial.checkpoint import States
 from gpusched.trial.fitting import framework
 from gpusched.trial.fitting.results import metrics_of
@@ -120,7 +121,13 @@ class Job:
         elif isinstance(error, SystemExit):
             message = f"sys.exit({shown(error.code)}) in the trial"
         kept = traceback_of(error).splitlines()[-_TRACEBACK_LINES:]
-        failure = Failure(kind=kind, message=encodable(message[:2000]), traceback="\n".join(kept), classes=classes)
+        failure = Failure(
+            kind=kind,
+            message=encodable(message[:2000]),
+            traceback="\n".join(kept),
+            where=encodable(own_line(error)),
+            classes=classes,
+        )
         return self._outcome(end, failure, retry=retry)
 
     def _outcome(self, end: End, failure: Failure | None = None, *, retry: bool = True) -> Outcome:

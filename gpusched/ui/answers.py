@@ -94,7 +94,8 @@ class Lost(Answer, frozen=True, kw_only=True):
 
     trial: int
     state: Literal["failed", "stopped"]
-    reason: str
+    reason: Annotated[str, Meta(description="In full.")]
+    where: Annotated[str, Meta(description="The line of your own code that it came from; empty where none is known.")]
     epochs: int
 
 

@@ -47,6 +47,7 @@ class FailedTrial:
     state: str
     reason: str
     epochs: int
+    where: str = ""  #: the line of the user's own code that it came from
     traceback: str = ""
 
 
@@ -221,6 +222,7 @@ def failed_trial(trial: Trial) -> FailedTrial:
         state=(Standing.STOPPED if stopped else Standing.FAILED).value,
         reason=reason,
         epochs=trial.epochs,
+        where=failure.where if failure else "",
         traceback=failure.traceback if failure else "",
     )
 

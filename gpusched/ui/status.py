@@ -11,9 +11,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from gpusched.core.policy import Phase
+from gpusched.core.trial import TrialState
 from gpusched.storage.files import near
 from gpusched.storage.lock import away, name_of
-from gpusched.ui import answers, words
+from gpusched.ui import answers, failures, words
 from gpusched.ui.draw import best, progress, rung_lines, slots
 from gpusched.ui.facts import Facts, Observer
 from gpusched.ui.listing import state_word
@@ -31,7 +32,16 @@ def carry_on(run: Run) -> str:
     script = run.record.script
     if script is None:
         return "run the script or notebook that made it again"
-    return f"gpusched run {shlex.quote(near(Path(script)))} --run {shlex.quote(near(run.dir.path))}"
+    return shlex.join(["gpusched", "run", *words_to_continue(run)])
+
+
+def words_to_continue(run: Run) -> list[str]:
+    """What stands behind `gpusched run` to continue a run that a script has begun."""
+    narrowed, folder = run.record.narrowed, run.dir.path
+    named = ["--run", near(folder)]
+    if narrowed is not None:
+        named = ["--run", near(folder.with_name(narrowed.run)), "--fix-settled"]
+    return [near(Path(run.record.script or "")), *named, *run.record.words]
 
 
 def state(facts: Facts, run: Run, pid: int | None) -> str:
@@ -56,7 +66,29 @@ def state(facts: Facts, run: Run, pid: int | None) -> str:
         case Phase.CLOSED if facts.code == 130:
             return f"{words.clean(facts.ending or 'stopped')}: continue with `{carry_on(run)}`"
         case _:
-            return f"failed: {words.clean(facts.ending or '')}; to try again: `{carry_on(run)}`"
+            return f"failed: {words.clean(facts.ending or '')}; {_again(facts, run)}"
+
+
+def _again(facts: Facts, run: Run) -> str:
+    failed = facts.trials_failed - facts.trials_stopped
+    if not failed:
+        return f"to try again: `{carry_on(run)}`"
+    retry = f"gpusched retry {shlex.quote(near(run.dir.path))}"
+    return f"to train {'it' if failed == 1 else f'the {failed} trials'} again and go on: `{retry}`"
+
+
+def _failures(run: Run) -> list[RenderableType]:
+    """Why trials failed, by reason, and which were stopped."""
+    trials = run.search.trials.values()
+    stopped = sorted(trial.id for trial in trials if trial.state is TrialState.STOPPED)
+    told = failures.lines(trials, shlex.quote(near(run.dir.path)))
+    lines: list[RenderableType] = [
+        Text.assemble(("failed", "yellow"), line.removeprefix("failed")) for line in told[:-1]
+    ]
+    if stopped:
+        lines.append(Text.assemble(("stopped", "yellow"), f" by hand: {failures.spans(stopped)}"))
+    lines += [Text(line, style="bright_black") for line in told[-1:]]
+    return [Text(""), *lines] if lines else []
 
 
 def _told(gpu: Gpu, places: Places) -> bool:
@@ -124,14 +156,7 @@ def page(run: Run, pid: int | None, width: int = WIDE) -> RenderableType:
         lines += [Text(f"unused: {reason}", style="bright_black") for reason in unused(facts, run, inventory())]
         lines += [Text(words.clean(note), style="bright_black") for note in run.search.places.notes]
     lines += accounts(run)
-    if facts.failures:
-        lines.append(Text(""))
-        lines += [
-            Text.assemble((f"trial {lost.trial} {lost.state}", "yellow"), f": {words.first_line(lost.reason)}")
-            for lost in facts.failures
-        ]
-        shown = " ".join(str(lost.trial) for lost in facts.failures[:5])
-        lines.append(Text(f"gpusched logs {shown} shows what they printed", style="bright_black"))
+    lines += _failures(run)
     if run.torn and pid is None:
         lines.append(Text("the journal's last line is torn, as a crash leaves it; it is ignored", style="yellow"))
     return Group(*lines)

@@ -83,10 +83,11 @@ def test_status_says_how_it_stands(make_run: Callable[..., Any], gpusched: Calla
         assert (facts["state"], facts["exit_code"], facts["trials"]) == (
             "complete", 0, {"done": 17, "started": 17, "failed": 1, "all": 17},
         )  # fmt: skip
-        assert facts["failures"] == [{"trial": 3, "state": "failed", "reason": "ValueError: units is odd", "epochs": 0}]
+        why = {"reason": "ValueError: units is odd", "where": ""}
+        assert facts["failures"] == [{"trial": 3, "state": "failed", **why, "epochs": 0}]
     else:
         assert "state   complete" in said.out
-        assert "trial 3 failed: ValueError: units is odd" in said.out
+        assert "failed: trial 3: ValueError: units is odd" in said.out
 
 
 def test_what_is_piped_is_not_cut(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gpusched.core.events import SessionOpened, SlotsChanged
 from gpusched.core.trial import LOST, standing
 from gpusched.hyperparameters import HyperParameter
-from gpusched.ui import words
+from gpusched.ui import failures, words
 from gpusched.ui.draw import how
 from gpusched.ui.facts import Facts, Observer, failed_trial
 from gpusched.ui.plan import place_words
@@ -36,6 +36,7 @@ def collect(run: Run, pid: int | None) -> dict[str, Any]:
     ranked = sorted_trials(run.search, run.metrics)
     scores = {best.trial: best.score for best in ranked}
     shares, epoch = _importance(run, curves)
+    trials = list(run.search.trials.values())
     return {
         "name": facts.name,
         "made": time.strftime("%Y-%m-%d %H:%M"),
@@ -54,6 +55,7 @@ def collect(run: Run, pid: int | None) -> dict[str, Any]:
         "stopped": facts.trials_stopped,
         "best": facts.best.trial if facts.best else None,
         "best_words": f"{facts.objective} {words.score(facts.best.score)}: {how(facts.best)}" if facts.best else "",
+        "failures": [{"reason": group.line, "trials": group.trials} for group in failures.groups(trials)],
         "space": [_axis(hyperparameter) for hyperparameter in oracle.space.hyperparameters],
         "rule": rule(oracle),
         "trials": [_trial(run, trial, curves[trial], scores.get(trial)) for trial in curves],
@@ -87,7 +89,7 @@ def _trial(run: Run, trial_id: int, curves: list[list[float | None]], score: flo
         record["gpu_gib"] = None if trial.gpu_peak_bytes is None else round(trial.gpu_peak_bytes / 2**30, 3)
     if trial.failure is not None or trial.state in LOST:
         failed = failed_trial(trial)
-        record |= {"reason": failed.reason, "traceback": words.plain_lines(failed.traceback)}
+        record |= {"reason": failures.reason(trial), "traceback": words.plain_lines(failed.traceback)}
     return record
 
 

@@ -83,7 +83,7 @@ class LiveView:
             self._above(lines, style="yellow" if lost else "")
         if isinstance(event, SessionClosed):
             self._painter.clear()
-            for line in [self._teller.summary(search), *self._teller.ending(event.code)]:
+            for line in self._teller.last(event, search):
                 self._output.line(line)
 
     async def show(self, run: Run) -> None:
@@ -136,5 +136,6 @@ def follow(
     finally:
         screen.close()
     if closed is not None:
-        output.line(teller.summary(run.search))
+        for line in teller.last(closed, run.search):
+            output.line(line)
     return closed.code if closed else None

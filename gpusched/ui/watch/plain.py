@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gpusched.core.commands import AnyCommand, Finish, Launch
 from gpusched.core.events import (
     AnyEvent,
+    ConfigurationAdded,
     DeviceFailed,
     JobEnded,
     PauseAsked,
@@ -20,6 +22,7 @@ from gpusched.core.events import (
     TimeExpired,
     TrialHung,
     TrialRetryAsked,
+    TrialsGivenBack,
     TrialStopAsked,
 )
 from gpusched.core.outcome import End
@@ -27,8 +30,9 @@ from gpusched.core.policy import Phase
 from gpusched.core.search import Search
 from gpusched.core.trial import LOST, TrialState
 from gpusched.oracles import KINDS, Oracle
+from gpusched.storage.files import near
 from gpusched.storage.rundir import RunDir
-from gpusched.ui import words
+from gpusched.ui import failures, words
 from gpusched.ui.curves import Curves
 from gpusched.ui.ranking import Best, best_of, sign
 from gpusched.ui.watch.terminal import Output
@@ -47,6 +51,7 @@ class Teller:
     whole = False
 
     def __init__(self) -> None:
+        self.named = ""
         self._best: Best | None = None
         self._warned: set[str] = set()
         self._curves: Curves | None = None
@@ -56,7 +61,7 @@ class Teller:
         lines = [*([told] if told else []), *self.warnings(event)]
         over = any(isinstance(command, Finish) and command.code == 0 for command in commands)
         if isinstance(event, SessionOpened) and over:
-            lines.append("nothing is left to train; --restart starts a new search, a larger budget continues this one")
+            lines.append(nothing_left(search))
         lines += [self._launched(command, search) for command in commands if isinstance(command, Launch)]
         return [f"[{words.clock(event.at)}] {line}" for line in lines]
 
@@ -73,8 +78,9 @@ class Teller:
         return [f"run directory: {run.path}"]
 
     def look_at(self, run: RunDir) -> None:
-        """What trials in training have reported is there."""
+        """What trials in training have reported is there; `named` is the run, as one types it here."""
         self._curves = Curves(run)
+        self.named = shlex.quote(near(run.path))
 
     def best(self, search: Search) -> Best | None:
         """The best trial so far, those in training included."""
@@ -86,6 +92,10 @@ class Teller:
     def news(self) -> list[str]:
         """What has come since it was asked last, without an event."""
         return []
+
+    def last(self, event: SessionClosed, search: Search) -> list[str]:
+        """What a session ends with: what came of it, why trials failed, and what can be done now."""
+        return [self.summary(search), *failures.lines(search.trials.values(), self.named), *self.ending(event.code)]
 
     def ending(self, code: int) -> list[str]:
         """What a person can do after a session that ended with this code."""
@@ -119,9 +129,14 @@ class Teller:
                     "are killed" if event.now else "end their epoch"
                 )
             case TrialStopAsked():
-                return f"trial {event.trial}: stopped by hand"
+                return f"trial {event.trial}: stopped by hand" + (", its score so far counts" if event.keep else "")
             case TrialRetryAsked():
                 return f"trial {event.trial}: tried again by hand"
+            case TrialsGivenBack():
+                what = "trial" if len(event.trials) == 1 else f"{len(event.trials)} trials"
+                return f"tried again by hand: {what} ({failures.spans(sorted(event.trials))})"
+            case ConfigurationAdded():
+                return f"added by hand: {words.values(event.values)}"
             case PauseAsked():
                 return "paused: running trials " + ("are stopped" if event.now else "end their epoch")
             case ResumeAsked():
@@ -147,9 +162,7 @@ class Teller:
             return None
         oracle = search.oracle
         objective = oracle.objectives[0]
-        why = words.first_line(event.failure.message) if event.failure else ""
-        if event.failure and event.failure.kind not in ("", "signal", "exit", "nan"):
-            why = why if why.startswith(event.failure.kind) else f"{event.failure.kind}: {why}"
+        why = words.clean(event.failure.brief) if event.failure else ""
         match event.end:
             case End.COMPLETED:
                 seen = oracle.trials[trial.id]
@@ -162,6 +175,10 @@ class Teller:
                     text += " (best so far)"
                 self._best = best
                 return text
+            case End.INTERRUPTED if trial.stop_asked:
+                reached = words.plural(event.epochs, "epoch")
+                kept = ", its score counts" if trial.state not in LOST else ", which has no score to keep"
+                return f"trial {trial.id}: stopped after {reached}{kept if trial.keep_asked else ''}"
             case End.INTERRUPTED:
                 return f"trial {trial.id}: interrupted after {words.plural(event.epochs, 'epoch')}, continues later"
             case End.STOPPED:
@@ -191,7 +208,7 @@ class PlainView:
     def event(self, event: AnyEvent, commands: list[AnyCommand], search: Search) -> None:
         self._lines(self._teller.lines(event, commands, search))
         if isinstance(event, SessionClosed):
-            self._lines([self._teller.summary(search), *self._teller.ending(event.code)])
+            self._lines(self._teller.last(event, search))
 
     async def show(self, run: Run) -> None:
         while True:
@@ -220,6 +237,13 @@ def intent(oracle: Oracle) -> str:
     much = words.plural(plan.trials, "trial") if plan.trials is not None else "trials until it is stopped"
     epochs = f", {words.plural(plan.epochs, 'epoch')}" if plan.epochs is not None else ""
     return f"{name} · {goals} · {much}{epochs}"
+
+
+def nothing_left(search: Search) -> str:
+    """Why nothing is trained, and what can be done about it."""
+    failed = sum(trial.state in LOST for trial in search.trials.values())
+    again = f"--retry-failed trains {words.plural(failed, 'failed trial')} again, " if failed else ""
+    return f"nothing is left to train; {again}--restart starts a new search, a larger budget continues this one"
 
 
 def summary(search: Search, best: Best | None) -> str:
@@ -257,7 +281,8 @@ def follow_lines(run: Run, output: Output, *, alive: Callable[[], bool], sleep: 
                 output.line(line)
         told = len(run.launches)
         if closed is not None:
-            output.line(teller.summary(run.search))
+            for line in teller.last(closed, run.search):
+                output.line(line)
             return closed.code
         if not going:
             return None

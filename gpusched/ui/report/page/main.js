@@ -153,13 +153,22 @@ for (const { name, share } of DATA.importance) {
 {
   const lost = DATA.trials.filter((t) => t.state === "failed" || t.state === "stopped");
   $("failures-card").hidden = !lost.length;
-  for (const trial of lost) {
-    const details = make("details", undefined, $("failures")), summary = make("summary", undefined, details);
-    make("b", `trial ${trial.id} ${trial.state}`, summary); summary.append(": " + trial.reason);
+  const show = (trial, where, reason) => {
+    const details = make("details", undefined, where), summary = make("summary", undefined, details);
+    make("b", `trial ${trial.id} ${trial.state}`, summary); if (reason) summary.append(": " + trial.reason);
     if (trial.traceback) make("pre", trial.traceback, details);
     valueList(trial, details);
     details.addEventListener("toggle", () => { if (details.open) select(trial.id); });
+  };
+  // Trials that failed for the same reason stand together.
+  const several = DATA.failures.filter((group) => group.trials.length > 1);
+  for (const group of several) {
+    const details = make("details", undefined, $("failures"));
+    make("summary", group.reason, details);
+    for (const id of group.trials) show(byId.get(id), details, false);
   }
+  const told = new Set(several.flatMap((group) => group.trials));
+  for (const trial of lost) if (!told.has(trial.id)) show(trial, $("failures"), true);
 }
 
 // ---- every trial
