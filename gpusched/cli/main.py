@@ -30,6 +30,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Search": {
         "run": ("search.run", "Start a search, or continue one that was stopped or killed."),
         "attach": ("search.attach", "Show a running search live again."),
+        "retry": ("search.retry", "Train failed trials again, once their error is mended."),
         "plan": ("search.plan", "What a search will do, without training."),
     },
     "See how it goes": {

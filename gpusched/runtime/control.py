@@ -20,12 +20,13 @@ from gpusched.core.events import (
     ResumeAsked,
     StopAsked,
     TrialRetryAsked,
+    TrialsGivenBack,
     TrialStopAsked,
 )
 from gpusched.core.policy import Phase
-from gpusched.core.trial import FINAL, LOST, TrialState, standing
+from gpusched.core.trial import FINAL, TrialState, standing
 from gpusched.errors import GpuschedError, UsageError
-from gpusched.oracles import CUSTOM
+from gpusched.runtime.begin.wishes import may_retry
 from gpusched.storage import room
 from gpusched.storage.rundir import RunDir
 from gpusched.system.sockets import MOST_BYTES, listen
@@ -40,6 +41,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     do: str
     trials: list[int] = []
     now: bool = False
+    keep: bool = False  #: of trials that are stopped: their scores so far count
     per_gpu: int | None = None
     gpus: str | list[str] | None = None
     max_time: float | None = None  #: seconds of running time over all sessions
@@ -113,19 +115,11 @@ def _obey(order: Order, scheduler: Scheduler) -> str:
                 if search.trials[trial].state in FINAL:
                     raise UsageError(f"trial {trial}: it is {standing(search.trials[trial], search.oracle)} already")
             for trial in order.trials:
-                scheduler.post(TrialStopAsked(at=0, trial=trial))
-            return f"stopping trial {', '.join(map(str, order.trials))}"
+                scheduler.post(TrialStopAsked(at=0, trial=trial, keep=order.keep))
+            named = f"stopping trial {', '.join(map(str, order.trials))}"
+            return f"{named} at the end of the running epoch; the score so far counts" if order.keep else named
         case "retry":
-            for trial in order.trials:
-                _may_retry(trial, scheduler)
-            for trial in order.trials:
-                scheduler.post(TrialRetryAsked(at=0, trial=trial))
-            return "; ".join(
-                f"trial {trial} begins again from its newest checkpoint"
-                if search.trials[trial].state is TrialState.RUNNING
-                else f"the next new trial gets the values of trial {trial}"
-                for trial in order.trials
-            )
+            return _retry(order.trials, scheduler)
         case "pause":
             if search.phase is Phase.STOPPING:
                 raise UsageError("pause: the search is stopping already")
@@ -145,27 +139,20 @@ def _obey(order: Order, scheduler: Scheduler) -> str:
             raise UsageError(f"{order.do!r}: a running search knows {known}")
 
 
-def _may_retry(trial_id: int, scheduler: Scheduler) -> None:
-    """Raises UsageError where trying again means nothing."""
+def _retry(trials: list[int], scheduler: Scheduler) -> str:
+    """Running trials begin again, failed ones are given back to their rungs; what is said to that."""
     search = scheduler.search
-    trial = search.trials.get(trial_id)
-    if trial is None:
-        raise UsageError(f"trial {trial_id}: there is no such trial yet")
-    if trial.state is TrialState.RUNNING:
-        return
-    if trial.state not in LOST:
-        state = standing(trial, search.oracle)
-        raise UsageError(f"trial {trial_id}: it is {state}; only running, failed and stopped trials are tried again")
-    if scheduler.run.record.algorithm == CUSTOM:
-        raise UsageError(
-            f"trial {trial_id}: the script's own oracle decides what is tried; it knows that this one failed"
-        )
-    planned = search.oracle.plan().trials
-    if planned is not None and len(search.oracle.trials) >= planned:
-        raise UsageError(
-            f"trial {trial_id}: all {planned} trials have been started, none is left to try its values again; "
-            "a larger --max-trials or --iterations of the next `gpusched run` makes room"
-        )
+    for trial in trials:
+        may_retry(trial, search)
+    running = [trial for trial in trials if search.trials[trial].state is TrialState.RUNNING]
+    lost = [trial for trial in trials if trial not in running]
+    for trial in running:
+        scheduler.post(TrialRetryAsked(at=0, trial=trial))
+    if lost:
+        scheduler.post(TrialsGivenBack(at=0, trials=lost))
+    told = [f"trial {trial} begins again from its newest checkpoint" for trial in running]
+    told += [f"trial {', '.join(map(str, lost))}: trained again as soon as a slot is free"] if lost else []
+    return "; ".join(told)
 
 
 def _set(order: Order, scheduler: Scheduler) -> str:

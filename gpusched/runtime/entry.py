@@ -21,6 +21,7 @@ from gpusched.runtime.session import Session
 from gpusched.runtime.verdict import judge
 from gpusched.runtime.view import View
 from gpusched.system.origin import Origin, working_directory
+from gpusched.system.session import script as own_script
 from gpusched.trial import searching
 from gpusched.trial.task import Task
 
@@ -72,7 +73,16 @@ def search(task: Task, *, view: View) -> None:
 
 def _session(task: Task, source: LaunchSource, view: View) -> Session:
     guide = getattr(task.tuner, "guide", None)
-    return Session(source.load, {}, view, start=source.start, notice=source.notice, guide=guide)
+    return Session(
+        source.load, {}, view, start=source.start, notice=source.notice, guide=guide, script=_same_by_command()
+    )
+
+
+def _same_by_command() -> str | None:
+    """The script of this process, where `gpusched run` on it does the search that it is at."""
+    found = own_script()
+    again = found is not None and searching.called() == 1 and Origin.here().module is None
+    return str(found) if again else None
 
 
 def _judge(finish: Finish, session: Session) -> None:

@@ -33,6 +33,7 @@ from gpusched.core.policy import RULES, Phase
 from gpusched.devices import CPU_DEVICE, Slot
 from gpusched.engines.base import Engine
 from gpusched.errors import GpuschedError
+from gpusched.runtime.begin.wishes import Wishes
 from gpusched.runtime.guiding import Guiding
 from gpusched.runtime.keeper import Keeper
 from gpusched.runtime.machine.layout import Laid, Layout
@@ -60,7 +61,9 @@ class Scheduler:
         keep: int,
         checkpoint_every: str,
         layout: Layout,
+        wishes: Wishes | None = None,
     ) -> None:
+        self._wishes = wishes or Wishes()
         self.run, self.search = run, run.search
         self.view = view
         self._journal = journal
@@ -122,6 +125,10 @@ class Scheduler:
         before = self._waiting_events()
         jobs = [event for event in before if isinstance(event, JobStarted | JobEnded)]
         await self._take(jobs)
+        wanted = self._wishes.events(self.search)
+        if self._wishes.retry and not wanted:
+            self.view.message("no trial has failed: there is none to train again")
+        await self._take(wanted)
         laid = self._newest = self._layout.lay(self.pids)
         self._laid.append(laid)
         opened = SessionOpened(

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from gpusched.oracles import CUSTOM
 from gpusched.runtime.begin import known, resume
 from gpusched.runtime.begin.narrow import Narrowing
 from gpusched.runtime.begin.place import lock_of, prepare
+from gpusched.runtime.begin.wishes import Wishes
 from gpusched.runtime.control import serve_control
 from gpusched.runtime.ending.last import LastResort
 from gpusched.runtime.guide_process import GuideProcess
@@ -57,7 +59,7 @@ log = logging.getLogger(__name__)
 _told: set[str] = set()
 
 #: Options of the command line that are not the tuner's.
-SHELL_OPTIONS = {"run", "restart", "start_method", "fix_settled", "address", "take_over"}
+SHELL_OPTIONS = {"run", "restart", "start_method", "fix_settled", "address", "take_over", "retry", "words"}
 
 #: How long a forked trial may be silent before it counts as hanging, for machines that are much slower or faster.
 _FIRST_SIGN = "GPUSCHED_FIRST_SIGN_SECONDS"
@@ -77,6 +79,7 @@ class Session:
         start: Callable[[Load], Awaitable[LauncherClient]] = LauncherClient.start,
         notice: str | None = None,
         guide: Callable[[Path], Guide] | None = None,
+        script: str | None = None,
     ) -> None:
         asked = {name: value for name, value in options.items() if name not in SHELL_OPTIONS}
         self._source = msgspec.structs.replace(source, options=asked, mode=options.get("start_method") or "auto")
@@ -86,6 +89,7 @@ class Session:
         self._options, self._view = options, view
         self._start, self._notice = start, notice
         self._guide = guide  #: makes one of the caller's own oracle
+        self._script = script  #: of the caller, where `gpusched run` does the same search
         self.guiding: Guiding | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._work: asyncio.Task[Finish] | None = None
@@ -187,7 +191,7 @@ class Session:
         made = False
         try:
             looking = asyncio.create_task(asyncio.to_thread(inventory))
-            settings = msgspec.convert((await launcher.loaded()).settings, Settings)
+            settings = self._asked_for(msgspec.convert((await launcher.loaded()).settings, Settings))
             self.rest = settings.script_rest
             machine = await looking
             # Now: what cannot be is said before anything of a run is touched.
@@ -245,6 +249,15 @@ class Session:
                     shutil.rmtree(run.path, ignore_errors=True)
                 lock.release()
 
+    def _asked_for(self, settings: Settings) -> Settings:
+        """With what only the process that asks for the search knows: its script, and how it was called."""
+        words = self._options.get("words")
+        if words is None and settings.script is None and self._script is not None:
+            return msgspec.structs.replace(
+                settings, script=self._script, words=["--", *sys.argv[1:]] if sys.argv[1:] else []
+            )
+        return msgspec.structs.replace(settings, words=words or [])
+
     async def _search(
         self, run_dir: RunDir, launcher: LauncherClient, settings: Settings, machine: Inventory
     ) -> Finish:
@@ -269,6 +282,7 @@ class Session:
                 keep=settings.keep,
                 checkpoint_every=settings.checkpoint_every,
                 layout=layout,
+                wishes=Wishes(retry=self._options.get("retry") or []),
             )
             with conversation(layout) as driver:
                 signs = Signs(settings.trial_timeout, seconds_from(_SILENT, SILENT_SECONDS))

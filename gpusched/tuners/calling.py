@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from gpusched.core.commands import AnyCommand, Launch, Release
-from gpusched.core.events import AnyEvent, JobEnded
+from gpusched.core.events import AnyEvent, JobEnded, TrialsGivenBack
 from gpusched.core.search import Search
 from gpusched.core.trial import FINAL, TrialState
 from gpusched.hyperparameters import HyperParameters, serialize
@@ -80,6 +80,8 @@ class Calling:
     def event(self, event: AnyEvent, commands: list[AnyCommand], search: Search) -> None:
         self._search = search
         self._view.event(event, commands, search)
+        if isinstance(event, TrialsGivenBack):
+            self._ended.difference_update(event.trials)
         if isinstance(event, JobEnded):
             self._warn(event)
             if self._run is not None:

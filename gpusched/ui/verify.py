@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpusched.core.commands import AnyCommand, Command, Finish, Launch
-from gpusched.core.events import Event, JobEnded, SessionClosed
+from gpusched.core.events import Event, JobEnded, SessionClosed, TrialsGivenBack
 from gpusched.core.trial import TrialState
 from gpusched.errors import GpuschedError
 from gpusched.runtime.reader import MISSHAPEN, begin
@@ -49,6 +49,10 @@ def verify(run: Run) -> Verdict:
     for event in run.events:
         if isinstance(event, JobEnded):
             ends.setdefault(event.trial, []).append(event)
+        elif isinstance(event, TrialsGivenBack):
+            # A failed trial's checkpoint is gone: it trains from its first epoch, and writes its metrics anew.
+            for trial in event.trials:
+                ends.pop(trial, None)
     for trial in sorted(run.search.trials):
         verdict.trials += 1
         found = _of_trial(run, trial, ends.get(trial, []))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from gpusched.cli.options import Duration, PerGpu
 from gpusched.cli.sections import section
@@ -161,3 +162,24 @@ def parse_gpus(text: str) -> str | list[str | int]:
     if len(words) == 1 and words[0] in ("all", "none"):
         return words[0]
     return [int(word) if word.isdecimal() else word for word in words]
+
+
+#: Options that are meant for one session, or that the run itself tells.
+_ONCE = {"run", "restart", "fresh", "fix_settled", "narrow", "take_over", "retry_failed", "retry"}
+_ONCE |= {"detach", "report_fd"}
+
+
+def words_of(ctx: click.Context, arguments: Sequence[str]) -> list[str]:
+    """The options that were given, in the words that give them again, and behind -- the script's own arguments."""
+    words: list[str] = []
+    for param in ctx.command.params:
+        name, value = param.name or "", ctx.params.get(param.name or "")
+        if not isinstance(param, click.Option) or name in _ONCE or value is None:
+            continue
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            words += [param.opts[0]] if param.is_flag else [param.opts[0], _word(value)]
+    return [*words, *(["--", *arguments] if arguments else [])]
+
+
+def _word(value: Any) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -11,9 +11,14 @@ import click
 
 from gpusched.cli.options import examples
 from gpusched.cli.search.command import ScriptCommand
-from gpusched.cli.search.options import given, search_options
+from gpusched.cli.search.options import given, search_options, words_of
+from gpusched.cli.sections import section
 from gpusched.errors import UsageError
 from gpusched.system.early import Keeping
+
+
+def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> list[int] | None:
+    return [int(word) for word in value.split(",")] if value else None
 
 
 @click.command(
@@ -30,7 +35,17 @@ from gpusched.system.early import Keeping
 @click.option("-d", "--detach", is_flag=True, help="Run in the background.")
 @click.option("--report-fd", type=int, hidden=True)
 @search_options
-def command(script: Path, arguments: tuple[str, ...], detach: bool, report_fd: int | None, **options: Any) -> int:
+@section("The run")("--retry-failed", is_flag=True, help="Train trials again that failed in an earlier session.")
+@click.option("--retry", metavar="TRIALS", callback=_numbers, hidden=True)
+def command(
+    script: Path,
+    arguments: tuple[str, ...],
+    detach: bool,
+    report_fd: int | None,
+    retry_failed: bool,
+    retry: list[int] | None,
+    **options: Any,
+) -> int:
     """Start the search of SCRIPT, or continue it where it was stopped or killed.
 
     Options beat what the script says; defaults hold where neither says anything. Arguments after -- are the
@@ -43,11 +58,15 @@ def command(script: Path, arguments: tuple[str, ...], detach: bool, report_fd: i
         raise UsageError(f"{script}: there is no such file{hint}")
     if script.is_dir():
         raise UsageError(f"{script}: is a folder; name a Python script")
+    ctx = click.get_current_context()
     if detach:
         from gpusched.cli.search.background import start
 
         argv = sys.argv[1:] if len(sys.argv) > 1 else []
+        if ctx.parent is None:
+            argv = ["run", *ctx.obj]  # Called by another command, in these words.
         return start([word for word in argv[: _own(argv)] if word not in ("-d", "--detach")] + argv[_own(argv) :])
+    options |= {"retry": "failed" if retry_failed else retry, "words": words_of(ctx, arguments)}
     with Keeping():
         return _run(script, arguments, report_fd, options)
 

@@ -11,19 +11,32 @@ from gpusched.errors import UsageError
 from gpusched.storage.rundir import RunDir
 
 
-@click.command("stop", epilog=examples("gpusched stop", "gpusched stop 12 17   (these trials; they count as failed)"))
+@click.command(
+    "stop",
+    epilog=examples(
+        "gpusched stop", "gpusched stop 12 17   (these trials; they count as failed)", "gpusched stop 12 --keep"
+    ),
+)
 @run_and_trials_to_act_on
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--now", is_flag=True, help="Kill running trials; do not wait for the end of their epochs.")
-def command(targets: tuple[RunDir, list[int]], yes: bool, now: bool) -> int:
-    """Stop a search; `gpusched run` continues it later. With trials: give up these; they count as failed."""
+@click.option("--keep", is_flag=True, help="Of trials: their scores so far count, as if they had stopped themselves.")
+def command(targets: tuple[RunDir, list[int]], yes: bool, now: bool, keep: bool) -> int:
+    """Stop a search; `gpusched run` continues it later.
+
+    With trials: give up these. They count as failed; with --keep, each ends its epoch and keeps its score.
+    """
     from gpusched.ui import words
     from gpusched.ui.order import order, require
 
     run, trials = targets
     if trials:
-        say(f"{run.name}: {words.clean(order(run, 'stop_trials', trials=trials))}")
+        if keep and now:
+            raise UsageError("--keep waits for the end of the running epoch, --now does not: give one of the two")
+        say(f"{run.name}: {words.clean(order(run, 'stop_trials', trials=trials, keep=keep))}")
         return 0
+    if keep:
+        raise UsageError("--keep is about trials: name them; a search that is stopped keeps all its results")
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError(f"stop {run.path}: say --yes where nobody can be asked")

@@ -46,6 +46,7 @@ def record_of(
         executions=settings.executions_per_trial,
         script=settings.script,
         script_digest=settings.script_digest,
+        words=settings.words,
         backend=settings.backend,
         versions=dict(versions(("gpusched", "keras", "tensorflow", "jax", "torch", "numpy"))),
         created=time.time(),
@@ -90,8 +91,11 @@ def carry_on(run: RunDir, settings: Settings, space: dict[str, Any]) -> list[str
         if now is not None and now != was:
             warnings.append(f"{name} is {now} now, and was {was} when the search began")
     policy, executions = record_of(settings, space).policy, settings.executions_per_trial
-    if (policy, executions) != (old.policy, old.executions):
-        write_record(run.search, msgspec.structs.replace(old, policy=policy, executions=executions))
+    renewed = msgspec.structs.replace(
+        old, policy=policy, executions=executions, words=settings.words, script=settings.script or old.script
+    )
+    if renewed != old:
+        write_record(run.search, renewed)
     return warnings
 
 
