@@ -78,6 +78,7 @@ class Rung:
 
     __slots__ = (
         "candidates",
+        "dropped",
         "failed",
         "finished",
         "keep",
@@ -109,6 +110,7 @@ class Rung:
         #: the places that are free, so whoever drops out of it can be promoted no more
         self.candidates: list[tuple[float, int]] = []
         self.scores: dict[int, float] = {}  #: of finished trials, as they were at the end of this rung
+        self.dropped: set[int] = set()  #: finished trials that were given up here: they train no more
         self.reopened = False  #: a failed trial was given back: places that others were given may be its own
 
     @property
@@ -236,7 +238,9 @@ class Bracket:
             rungs=tuple(rung._replace(trials=n) for rung, n in zip(plan.rungs, sizes, strict=True))
         )
         for rung, size, keep in zip(self.rungs, sizes, [*sizes[1:], 0], strict=True):
-            rung.size, rung.keep, rung.missing = size, keep, 0
+            # Who went on in the place of a trial that was given back has a place of its own.
+            rung.keep = min(keep, rung.keep) if rung.reopened and rung.promoted == keep else keep
+            rung.size, rung.missing = size, 0
         for r in range(len(self.rungs)):
             self._settle(r)
 
@@ -253,15 +257,20 @@ class Bracket:
             return
         room = rung.keep - rung.promoted
         if room <= 0:
-            self._released.append(trial)
+            self._drop(trial, rung)
             return
         entry = (self.best[trial], trial)
         if len(candidates) >= room:
             if entry > candidates[-1]:
-                self._released.append(trial)
+                self._drop(trial, rung)
                 return
-            self._released.append(candidates.pop()[1])
+            self._drop(candidates.pop()[1], rung)
         insort(candidates, entry)
+
+    def _drop(self, trial: int, rung: Rung) -> None:
+        """It is promoted no more."""
+        rung.dropped.add(trial)
+        self._released.append(trial)
 
     def _promote(self, trial: int, r: int) -> None:
         self.rungs[r].promoted += 1
@@ -292,7 +301,8 @@ class Bracket:
                     candidates.clear()
                     for trial in order[: rung.keep]:
                         self._promote(trial, r)
-                    self._released.extend(order[rung.keep :])
+                    for trial in order[rung.keep :]:
+                        self._drop(trial, rung)
             else:
                 while candidates and rung.settled - rung.promoted > rung.size - rung.keep:
                     self._promote(candidates.pop(0)[1], r)
@@ -313,12 +323,13 @@ class Bracket:
             return
         rung.candidates.clear()
         unsettled = rung.size - rung.settled
+        in_question = [trial for trial in rung.scores if trial not in rung.dropped]
         if self._rank is None:
-            order = sorted(rung.scores, key=lambda trial: (rung.scores[trial], trial))
+            order = sorted(in_question, key=lambda trial: (rung.scores[trial], trial))
         elif unsettled:
             return  # Without an order of their own, places may change with every trial that is still to come.
         else:
-            order = self._rank(list(rung.scores))
+            order = self._rank(in_question)
         gone = set(self.rungs[r + 1].members)
         for place, trial in enumerate(order):
             if trial in gone:
@@ -326,7 +337,7 @@ class Bracket:
             if place + unsettled < rung.keep:
                 self._promote(trial, r)
             elif place >= rung.keep:
-                self._released.append(trial)
+                self._drop(trial, rung)
 
     def _look_closed(self) -> None:
         self.closed = all(rung.complete and not rung.queue for rung in self.rungs)

@@ -15,7 +15,7 @@ KERAS = (
     "  • training=None"
 )
 GRAPH = (
-    'Graph execution error:\n\nDetected at node sequential/dense/MatMul defined at (most recent call last):\n  File "a",'
+    'Graph execution error:\n\nDetected at node sequential/dense/MatMul defined at (most recent call last):\n File "a",'
     ' line 5, in <module>\n\n  File "/keras/trainer.py", line 117, in error_handler\n\nMatrix size-incompatible: '
     "In[0]: [32,5], In[1]: [4,10]\n\t [[{{node sequential/dense/MatMul}}]] [Op:__inference_one_step_on_iterator_1]"
 )
