@@ -14,12 +14,12 @@ from typing import Any
 from gpusched.errors import UsageError
 from gpusched.hyperparameters import HyperParameters
 from gpusched.objective import Objective
-from gpusched.oracles.base import Oracle, Trial
+from gpusched.oracles.base import Oracle
 from gpusched.oracles.brackets import BracketPlan, RungPlan, hyperband_table
 from gpusched.oracles.draws import uniform
 from gpusched.oracles.pareto import pareto_order
 from gpusched.oracles.samplers import make_sampler
-from gpusched.oracles.standing import Place, Plan, RungState
+from gpusched.oracles.standing import Place, Plan, RungState, Trial
 
 #: A rung promotes at most so many times its best 1/η where a model proposes trials that get better and better: without,
 #: nearly each is among the best when it comes, most epochs go to promotions, and few trials are started.

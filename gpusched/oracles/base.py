@@ -19,7 +19,7 @@ from gpusched.objective import Objective
 from gpusched.oracles import draws
 from gpusched.oracles.pareto import front
 from gpusched.oracles.samplers import RandomSampler, Sampler, Space
-from gpusched.oracles.standing import Place, Plan, RungState
+from gpusched.oracles.standing import Place, Plan, RungState, Trial
 
 #: The objective after each epoch that a job trained; None and NaN are worse than any number.
 #: With several objectives, such a list for each by name.
@@ -46,25 +46,6 @@ class Done(msgspec.Struct, frozen=True):
 Answer: TypeAlias = Job | Wait | Done
 
 _WAIT, _DONE = Wait(), Done()
-
-
-class Trial:
-    """What an oracle remembers of a trial."""
-
-    __slots__ = ("budget", "curve", "epochs", "failed", "id", "point", "rung", "running", "score", "stopped", "values")
-
-    def __init__(self, trial_id: int, values: dict[str, Any]) -> None:
-        self.id = trial_id
-        self.values = values
-        self.rung = 0
-        self.curve: list[float] = []  #: the first objective after each epoch, turned so that lower is better
-        self.score = math.inf  #: the best of it
-        self.point: tuple[float, ...] = ()  #: all objectives at the epoch of the best score, lower is better
-        self.epochs = 0  #: trained
-        self.budget = 0  #: the end of the last rung it finished
-        self.running: Job | None = None
-        self.failed = False
-        self.stopped = False
 
 
 class Oracle(ABC):

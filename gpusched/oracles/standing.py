@@ -1,12 +1,16 @@
-"""Where an algorithm stands and what it is going to do, as views read it."""
+"""What an algorithm remembers of trials, where it stands, and what it is going to do."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from gpusched.oracles.brackets import BracketPlan
+
+if TYPE_CHECKING:
+    from gpusched.oracles.base import Job
 
 
 class Place(NamedTuple):
@@ -48,3 +52,22 @@ class Plan(msgspec.Struct, frozen=True):
     brackets: tuple[BracketPlan, ...]
     trials: int | None
     epochs: int | None
+
+
+class Trial:
+    """What an oracle remembers of a trial."""
+
+    __slots__ = ("budget", "curve", "epochs", "failed", "id", "point", "rung", "running", "score", "stopped", "values")
+
+    def __init__(self, trial_id: int, values: dict[str, Any]) -> None:
+        self.id = trial_id
+        self.values = values
+        self.rung = 0
+        self.curve: list[float] = []  #: the first objective after each epoch, turned so that lower is better
+        self.score = math.inf  #: the best of it
+        self.point: tuple[float, ...] = ()  #: all objectives at the epoch of the best score, lower is better
+        self.epochs = 0  #: trained
+        self.budget = 0  #: the end of the last rung it finished
+        self.running: Job | None = None
+        self.failed = False
+        self.stopped = False

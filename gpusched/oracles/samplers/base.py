@@ -11,7 +11,8 @@ from gpusched.oracles.samplers.sobol import DIMENSIONS, sobol
 from gpusched.oracles.samplers.space import Space
 
 if TYPE_CHECKING:
-    from gpusched.oracles.base import Job, Oracle, Trial
+    from gpusched.oracles.base import Job, Oracle
+    from gpusched.oracles.standing import Trial
 
 #: Draws of one trial that may collide with earlier ones before the unused configurations are listed.
 _ATTEMPTS = 64

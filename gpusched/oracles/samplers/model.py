@@ -24,7 +24,8 @@ from gpusched.oracles.samplers.codec import Codec
 from gpusched.oracles.samplers.gp import GP, Array
 
 if TYPE_CHECKING:
-    from gpusched.oracles.base import Job, Oracle, Trial
+    from gpusched.oracles.base import Job, Oracle
+    from gpusched.oracles.standing import Trial
 
 #: Trials that have ended before the model is asked. With 10, searches of ten full trainings ended worse than random
 #: ones wherever short trainings tell little of long ones.
