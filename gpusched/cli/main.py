@@ -117,6 +117,7 @@ def cli(ctx: click.Context) -> None:
     """Tunes Keras models on every GPU of this machine.
 
     RUN is a run directory or its name under runs/; left out, it is the newest below this folder, or the newest you ran.
+    Commands that change a search without a RUN act below this folder only.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)

@@ -55,7 +55,8 @@ def begin(record: SearchRecord, run: RunDir) -> Search:
         return Search(build_oracle(record), msgspec.convert(record.policy, Policy))
     except (*MISSHAPEN, msgspec.MsgspecError) as error:
         raise UsageError(
-            f"{run.search}: describes no search ({_said(error)}); restore the file, or start anew with --restart"
+            f"{run.search}: describes no search ({_said(error)}); "
+            "restore the file, or start a new search with --restart"
         ) from None
 
 
@@ -122,7 +123,7 @@ class Run:
             if isinstance(value, int) and value.bit_length() > 1000:
                 raise UsageError(
                     f"{self.dir.journal}: {name} of trial {launch.trial} is no value of a hyperparameter; "
-                    "restore the file, or start anew with --restart"
+                    "restore the file, or start a new search with --restart"
                 )
 
     def _note_past(self, lines: list[Line]) -> None:
@@ -143,7 +144,7 @@ class Run:
                 except MISSHAPEN as error:
                     raise UsageError(
                         f"{self.dir.journal}: its {type(line).__name__} at {line.at:g} s cannot be replayed "
-                        f"({_said(error)}); restore the file, or start anew with --restart"
+                        f"({_said(error)}); restore the file, or start a new search with --restart"
                     ) from None
                 self.events.append(line)
                 yield line

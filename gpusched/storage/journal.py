@@ -150,7 +150,7 @@ class JournalReader:
             except NOT_DECODED as error:
                 raise UsageError(
                     f"{self.path}: line {self._line} is not readable ({error}); "
-                    "restore the file, or start anew with --restart"
+                    "restore the file, or start a new search with --restart"
                 ) from None
 
 

@@ -22,7 +22,7 @@ from gpusched.storage.records import Imported, Narrowed, SearchRecord
 from gpusched.storage.rundir import RunDir, write_record
 from gpusched.trial.settings import Settings
 
-_WAY_OUT = "--restart starts anew and keeps the old run aside"
+_WAY_OUT = "--restart (overwrite=True in Python) starts a new search and keeps this run aside"
 #: Budgets: they may change from session to session.
 _BUDGETS = {"max_trials"}
 #: Arguments that searches begun by older releases were decided without; they go on without.

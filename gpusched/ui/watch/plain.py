@@ -29,6 +29,7 @@ from gpusched.core.outcome import End
 from gpusched.core.policy import Phase
 from gpusched.core.search import Search
 from gpusched.core.trial import LOST, TrialState
+from gpusched.objective import DEFAULT
 from gpusched.oracles import KINDS, Oracle
 from gpusched.storage.files import near
 from gpusched.storage.rundir import RunDir
@@ -226,12 +227,15 @@ def under_way(launch: Launch, search: Search) -> bool:
     return launch.attempt > 1 and trial is not None and trial.epochs > launch.start_epoch
 
 
+def _goal(name: str) -> str:
+    return "what it returns" if name == DEFAULT else words.clean(name)
+
+
 def intent(oracle: Oracle) -> str:
     """What a search is about to do: `hyperband · maximise val_accuracy · 17 trials, 75 epochs`."""
     name = next((name for name, kind in KINDS.items() if type(oracle) is kind), type(oracle).__name__)
     goals = " and ".join(
-        f"{'maximise' if each.direction == 'max' else 'minimise'} {words.clean(each.name)}"
-        for each in oracle.objectives
+        f"{'maximise' if each.direction == 'max' else 'minimise'} {_goal(each.name)}" for each in oracle.objectives
     )
     plan = oracle.plan()
     much = words.plural(plan.trials, "trial") if plan.trials is not None else "trials until it is stopped"
