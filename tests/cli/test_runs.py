@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import jsonschema
 import pytest
 
 from gpusched.core.events import SessionClosed
+from gpusched.storage import identity
 from gpusched.storage.lock import RunLock
 from gpusched.storage.rundir import RunDir
 from gpusched.storage.runs.known import below, of_this_user, remember
@@ -91,6 +93,20 @@ def test_a_run_is_deleted(folder: Path, make_run: Callable[..., Any], gpusched: 
     assert said.endswith("runs/other stays, with what gpusched has not made: notes.txt\n")
     assert [path.name for path in other.dir.path.iterdir()] == ["notes.txt"]
     assert gpusched("list").out.startswith("no run below this folder")
+
+
+def test_a_run_of_another_host_is_not_deleted_here(
+    folder: Path, make_run: Callable[..., Any], gpusched: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether its scheduler lives cannot be seen from here; where it was killed, its trials may still train."""
+    made = make_run("far")
+    with monkeypatch.context() as there:
+        there.setattr(identity, "host", lambda: "node7/0")
+        lock = RunLock(made.dir.lock)
+    os.close(lock._fd)
+    ended = gpusched("delete", "--yes", "far")
+    assert (ended.code, f"was last run by process {os.getpid()} on node7; delete it there" in ended.err) == (2, True)
+    assert made.dir.exists()
 
 
 def test_what_cannot_be_deleted(folder: Path, make_run: Callable[..., Any], gpusched: Callable[..., Any]) -> None:

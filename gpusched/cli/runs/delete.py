@@ -19,12 +19,17 @@ def command(runs: tuple[RunDir, ...], yes: bool) -> int:
 
     Files in the folder that gpusched has not made are kept.
     """
-    from gpusched.storage.lock import holder
+    from gpusched.storage.lock import away, holder, name_of
     from gpusched.ui import words
     from gpusched.ui.listing import listed, shown_state
 
     chosen = {run.path: run for run in runs}.values()
     for run in chosen:
+        if (elsewhere := away(run.lock)) is not None:
+            raise UsageError(
+                f"{run.path}: was last run by {name_of(elsewhere)}; delete it there, or, if none of its processes is "
+                "left, remove the folder"
+            )
         if (pid := holder(run.lock)) is not None:
             raise UsageError(f"{run.path}: process {pid} runs this search; stop it first: `gpusched stop {near(run)}`")
     if not yes and not sys.stdin.isatty():
