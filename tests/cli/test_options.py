@@ -44,6 +44,7 @@ def test_old_names_are_taken_and_not_listed(gpusched: Callable[..., Any], script
     """`--launch` does what `--start-method` does; giving both is refused, since they might differ."""
     said = gpusched("run", "--help").out
     assert not [old for old in ("--fresh", "--narrow", "--busy", "--launch") if old in said]
+    assert "'--fresh'" not in gpusched("run", script, "--frsh").err
     told = json.loads(gpusched("plan", script, "--launch", "spawn", "--busy", "skip", "--fresh", "--json").out)
     assert told["plan"]["trials"] == 2
     ended = gpusched("plan", script, "--narrow")

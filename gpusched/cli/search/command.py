@@ -18,8 +18,9 @@ class ScriptCommand(Command):
             rest = super().parse_args(ctx, own)
         except click.NoSuchOption as error:
             hidden = {name for each in self.params if getattr(each, "hidden", False) for name in each.opts}
-            error.possibilities = [name for name in error.possibilities or () if name not in hidden]
-            said = error.format_message().rstrip(".")
+            like = [name for name in error.possibilities or () if name not in hidden]
+            told = click.NoSuchOption(error.option_name, possibilities=like, ctx=ctx)
+            said = told.format_message().rstrip(".")
             raise click.UsageError(
                 f"{said}; options of the script go after --: {way} {error.option_name}", ctx
             ) from None
