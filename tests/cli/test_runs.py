@@ -121,7 +121,8 @@ def test_what_cannot_be_deleted(folder: Path, make_run: Callable[..., Any], gpus
     assert made.dir.exists()
     assert other.dir.exists()
     ended = gpusched("delete", "--yes", "dnoe")
-    assert (ended.code, "`gpusched list` shows those below here" in ended.err) == (2, True)
+    assert (ended.code, "no search.json in it); did you mean runs/done?" in ended.err) == (2, True)
+    assert "`gpusched list` shows those below this folder" in gpusched("delete", "--yes", "quite another").err
     assert gpusched("delete", "--yes").code == 2
     outside = folder / "precious"
     outside.mkdir()

@@ -47,7 +47,7 @@ def find_run(named: str | None, *, acting: bool = False) -> RunDir:
         for path in (Path(named), Path("runs") / named):
             if RunDir(path).exists():
                 return RunDir(path.resolve())
-        raise UsageError(f"{named}: not a run directory (no search.json in it); `gpusched list` shows those below here")
+        raise UsageError(f"{named}: not a run directory (no search.json in it); {_meant(Path(named))}")
     latest = _newest()
     if latest is not None and latest.path.is_relative_to(Path.cwd()):
         return latest
@@ -59,6 +59,15 @@ def find_run(named: str | None, *, acting: bool = False) -> RunDir:
     if acting:
         raise UsageError(f"no run below this folder: name the one that is meant (the newest you ran is {latest.path})")
     return latest
+
+
+def _meant(named: Path) -> str:
+    """The run that somebody means who mistypes its name, or the command that names all."""
+    import difflib
+
+    names = [run.name for run in _runs_in(Path("runs"))]
+    close = difflib.get_close_matches(named.name, names, 1)
+    return f"did you mean {Path('runs') / close[0]}?" if close else "`gpusched list` shows those below this folder"
 
 
 def below(folder: Path) -> Iterator[RunDir]:
