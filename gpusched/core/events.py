@@ -42,6 +42,7 @@ class SessionOpened(Event, frozen=True, kw_only=True, tag="session_opened"):
     rules: int = 0  #: of core.search.RULES; journals from before there were any have none
     waiting: list[str] = []  #: why devices that may still come are not among the slots, a line each
     notes: list[str] = []  #: why the slots are as they are, a line each
+    added: list[dict[str, Any]] = []  #: configurations that a person wants tried
 
 
 class SlotsChanged(Event, frozen=True, kw_only=True, tag="slots_changed"):

@@ -7,7 +7,7 @@ the same state and the same commands, so resuming a search is handling its journ
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import assert_never
+from typing import Any, assert_never
 
 from gpusched.core import events
 from gpusched.core.asked import trials as asked
@@ -38,6 +38,7 @@ class Search:
         self.max_time: float | None = None  #: seconds of running time that this session may come to
         self.sessions = 0
         self.finished_jobs = 0
+        self.added: list[dict[str, Any]] = []  #: configurations that people asked for
         self.done = False  #: the oracle has nothing more to ask for
         self.ending: Finish | None = None  #: how this session is to end, once nothing runs
         self._rules = 0
@@ -112,8 +113,7 @@ class Search:
                 self._failed_in_row.forget(asked.give_back(self.oracle, self.trials, event.trials))
                 self._waiting = self.done = False
             case events.ConfigurationAdded():
-                self.oracle.add(event.values)
-                self._waiting = self.done = False
+                self._add(event.values)
             case events.Advised() | events.Heard():
                 self._asking.take(event)
                 self._waiting = self.done = False
@@ -149,6 +149,8 @@ class Search:
         if event.max_trials != self.oracle.max_trials:
             self.oracle.set_max_trials(event.max_trials)
         self._waiting = self.done = False
+        for values in event.added:
+            self._add(values)
         self._asking.reset()
         self._rules = event.rules
         # … and has had the time to mend a device.
@@ -158,6 +160,11 @@ class Search:
         self._seat([self.trials[i] for i in sorted(self._running & set(event.adopted))])
         for trial_id in sorted(self._running - set(event.adopted)):
             self._requeue(self.trials[trial_id])
+
+    def _add(self, values: dict[str, Any]) -> None:
+        self.oracle.add(values)
+        self.added.append(values)
+        self._waiting = self.done = False
 
     def _seat(self, running: list[Trial]) -> None:
         self.places.seat(running, as_before=self._rules > 0)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpusched.core.events import (
+    ConfigurationAdded,
     MaxTimeChanged,
     PauseAsked,
     ResumeAsked,
@@ -26,7 +27,8 @@ from gpusched.core.events import (
 from gpusched.core.policy import Phase
 from gpusched.core.trial import FINAL, TrialState, standing
 from gpusched.errors import GpuschedError, UsageError
-from gpusched.runtime.begin.wishes import may_retry
+from gpusched.oracles.custom import Custom
+from gpusched.runtime.begin.wishes import Wishes, may_retry
 from gpusched.storage import room
 from gpusched.storage.rundir import RunDir
 from gpusched.system.sockets import MOST_BYTES, listen
@@ -45,6 +47,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     per_gpu: int | None = None
     gpus: str | list[str] | None = None
     max_time: float | None = None  #: seconds of running time over all sessions
+    tried: list[str] = []  #: configurations, as `lr=0.01,units=64`
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -132,10 +135,12 @@ def _obey(order: Order, scheduler: Scheduler) -> str:
             return "resumed"
         case "set":
             return _set(order, scheduler)
+        case "try":
+            return _try(order.tried, scheduler)
         case "status":
             return f"{search.phase}, {len(search.running)} running"
         case _:
-            known = "stop, stop_trials, retry, pause, resume, set and status"
+            known = "stop, stop_trials, retry, try, pause, resume, set and status"
             raise UsageError(f"{order.do!r}: a running search knows {known}")
 
 
@@ -153,6 +158,18 @@ def _retry(trials: list[int], scheduler: Scheduler) -> str:
     told = [f"trial {trial} begins again from its newest checkpoint" for trial in running]
     told += [f"trial {', '.join(map(str, lost))}: trained again as soon as a slot is free"] if lost else []
     return "; ".join(told)
+
+
+def _try(texts: list[str], scheduler: Scheduler) -> str:
+    """Configurations of a person's own are tried next; what is said to that."""
+    search = scheduler.search
+    if search.phase is Phase.STOPPING:
+        raise UsageError("the search is stopping: give --try to the `gpusched run` that continues it")
+    for values in Wishes(tried=texts).configurations(search.oracle.space.hyperparameters):
+        if isinstance(search.oracle, Custom):
+            search.oracle.add(values)  # It says why not.
+        scheduler.post(ConfigurationAdded(at=0, values=values))
+    return f"tried next: {'; '.join(texts)}"
 
 
 def _set(order: Order, scheduler: Scheduler) -> str:

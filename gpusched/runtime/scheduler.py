@@ -129,6 +129,9 @@ class Scheduler:
         if self._wishes.retry and not wanted:
             self.view.message("no trial has failed: there is none to train again")
         await self._take(wanted)
+        added, lines = self._wishes.added(self.search)
+        for line in lines:
+            self.view.message(line)
         laid = self._newest = self._layout.lay(self.pids)
         self._laid.append(laid)
         opened = SessionOpened(
@@ -143,6 +146,7 @@ class Scheduler:
             max_trials=self._max_trials,
             max_time=self._max_time,
             version=version(),
+            added=added,
         )
         finish = await self._take([opened, *(event for event in before if event not in jobs)])
         try:

@@ -25,6 +25,7 @@ from gpusched.engines.local import LocalEngine
 from gpusched.engines.ray.cluster import Cluster
 from gpusched.engines.ray.engine import RayEngine
 from gpusched.errors import GpuschedError, UsageError
+from gpusched.hyperparameters import HyperParameters
 from gpusched.launcher.client import LauncherClient
 from gpusched.launcher.protocol import Load
 from gpusched.oracles import CUSTOM
@@ -59,7 +60,8 @@ log = logging.getLogger(__name__)
 _told: set[str] = set()
 
 #: Options of the command line that are not the tuner's.
-SHELL_OPTIONS = {"run", "restart", "start_method", "fix_settled", "address", "take_over", "retry", "words"}
+SHELL_OPTIONS = {"run", "restart", "start_method", "fix_settled", "address", "take_over"}
+SHELL_OPTIONS |= {"retry", "tried", "words"}
 
 #: How long a forked trial may be silent before it counts as hanging, for machines that are much slower or faster.
 _FIRST_SIGN = "GPUSCHED_FIRST_SIGN_SECONDS"
@@ -221,6 +223,7 @@ class Session:
             if run.exists():
                 warnings = resume.carry_on(run, settings, space)
             else:
+                self._wishes(settings).configurations(HyperParameters.from_config(space).space)
                 narrowed = None if narrowing is None else narrowing.record
                 warnings = known.begin(run, settings, space, narrowed, restart=restart)
             # From here on a command that names no run means this one: it has a search.json.
@@ -248,6 +251,10 @@ class Session:
                     # Nothing was begun: what is there are the launcher's sockets.
                     shutil.rmtree(run.path, ignore_errors=True)
                 lock.release()
+
+    def _wishes(self, settings: Settings) -> Wishes:
+        asked = self._options
+        return Wishes(retry=asked.get("retry") or [], tried=asked.get("tried") or [], enqueued=settings.enqueued)
 
     def _asked_for(self, settings: Settings) -> Settings:
         """With what only the process that asks for the search knows: its script, and how it was called."""
@@ -282,7 +289,7 @@ class Session:
                 keep=settings.keep,
                 checkpoint_every=settings.checkpoint_every,
                 layout=layout,
-                wishes=Wishes(retry=self._options.get("retry") or []),
+                wishes=self._wishes(settings),
             )
             with conversation(layout) as driver:
                 signs = Signs(settings.trial_timeout, seconds_from(_SILENT, SILENT_SECONDS))

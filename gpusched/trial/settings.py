@@ -65,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     script: str | None
     script_digest: str | None
     words: list[str] = []  #: how the script was called: options of `gpusched run`, and behind -- the script's own
+    enqueued: list[dict[str, Any]] = []  #: configurations that the tuner was asked to try
     hooks: list[str] = []  #: methods of the tuner's own that are called beside the search, not in a trial
     script_rest: int | None = None  #: its line behind search(), where executing it ended
 

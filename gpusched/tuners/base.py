@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import inspect
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from gpusched.trial.settings import Asked, refuse_idle, renamed
 from gpusched.trial.task import Task, default_name
 from gpusched.trial.tuning.overriding import overridden, standard
 from gpusched.trial.tuning.trial import current
-from gpusched.tuners.attributes import Given
+from gpusched.tuners.attributes import Given, plain_values
 from gpusched.tuners.hooks import Hooks
 from gpusched.tuners.oracle import Oracle
 from gpusched.tuners.oracle.given import oracle_of, taken
@@ -95,6 +96,7 @@ class BaseTuner(Hooks):
         self.asked = Asked(algorithm=algorithm, hypermodel=as_hypermodel(hypermodel), **asked)
         if asked.get("directory") is not None:
             self.directory = asked["directory"]
+        self.enqueued: list[dict[str, Any]] = []  #: what enqueue was given
         self._found: HyperParameters | None = None
         self._attach()
         if self.asked.hypermodel is None and self.asked.train is None and not overridden(self, "run_trial"):
@@ -211,6 +213,14 @@ class BaseTuner(Hooks):
 
         with calling(self, for_tuner(fit_kwargs.get("verbose"), own_loop=task.own_loop)) as view:
             await entry.search_async(task, view=view)
+
+    def enqueue(self, values: HyperParameters | Mapping[str, Any]) -> None:
+        """Has search() try this configuration; what it leaves out is drawn.
+
+        It takes the place of the next new trial, or is one more where all have been started. A search that is continued
+        tries it once, though the script says it again. search() raises UsageError for what the space does not have.
+        """
+        self.enqueued.append(plain_values(values))
 
     # ------------------------------------------------------------------ what came of it
 

@@ -118,7 +118,7 @@ def test_data_without_rows_fails_the_trials(loop: Callable[..., Any]) -> None:
         except RuntimeError as error:
             print(json.dumps(str(error).partition(": ")[2]))
     """)
-        == "list has no rows to choose from; give an array, like numpy.asarray(data)"
+        == "TypeError: list has no rows to choose from; give an array, like numpy.asarray(data)"
     )
 
 

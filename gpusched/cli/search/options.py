@@ -166,7 +166,7 @@ def parse_gpus(text: str) -> str | list[str | int]:
 
 #: Options that are meant for one session, or that the run itself tells.
 _ONCE = {"run", "restart", "fresh", "fix_settled", "narrow", "take_over", "retry_failed", "retry"}
-_ONCE |= {"detach", "report_fd"}
+_ONCE |= {"detach", "report_fd", "tried"}
 
 
 def words_of(ctx: click.Context, arguments: Sequence[str]) -> list[str]:

@@ -36,6 +36,13 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> l
 @click.option("--report-fd", type=int, hidden=True)
 @search_options
 @section("The run")("--retry-failed", is_flag=True, help="Train trials again that failed in an earlier session.")
+@section("What is searched")(
+    "--try",
+    "tried",
+    multiple=True,
+    metavar="NAME=VALUE,...",
+    help="Try this configuration next; what it leaves out is drawn. May be given several times.",
+)
 @click.option("--retry", metavar="TRIALS", callback=_numbers, hidden=True)
 def command(
     script: Path,
@@ -44,6 +51,7 @@ def command(
     report_fd: int | None,
     retry_failed: bool,
     retry: list[int] | None,
+    tried: tuple[str, ...],
     **options: Any,
 ) -> int:
     """Start the search of SCRIPT, or continue it where it was stopped or killed.
@@ -66,7 +74,8 @@ def command(
         if ctx.parent is None:
             argv = ["run", *ctx.obj]  # Called by another command, in these words.
         return start([word for word in argv[: _own(argv)] if word not in ("-d", "--detach")] + argv[_own(argv) :])
-    options |= {"retry": "failed" if retry_failed else retry, "words": words_of(ctx, arguments)}
+    options |= {"retry": "failed" if retry_failed else retry, "tried": list(tried) or None}
+    options["words"] = words_of(ctx, arguments)
     with Keeping():
         return _run(script, arguments, report_fd, options)
 

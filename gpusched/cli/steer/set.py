@@ -16,8 +16,12 @@ from gpusched.storage.rundir import RunDir
 @click.option("--per-gpu", type=click.IntRange(min=1), metavar="N", help="Trials at once on one GPU.")
 @click.option("--gpus", metavar="LIST", help="all, or indices and UUIDs with commas.")
 @click.option("--max-time", type=Duration(), help="Budget of running time, over all sessions (90, 45m, 2h).")
-def command(run: RunDir, per_gpu: int | None, gpus: str | None, max_time: float | None) -> int:
-    """Change the cap of trials per GPU, the GPUs, or the time, of a running search. Running trials go on."""
+@click.option("--try", "tried", multiple=True, metavar="NAME=VALUE,...", help="Try this configuration next.")
+def command(run: RunDir, per_gpu: int | None, gpus: str | None, max_time: float | None, tried: tuple[str, ...]) -> int:
+    """Change the cap of trials per GPU, the GPUs, or the time, of a running search, or add a configuration to it.
+
+    Running trials go on.
+    """
     from gpusched.trial.settings import gpu_names
     from gpusched.ui import words
     from gpusched.ui.order import order
@@ -28,7 +32,10 @@ def command(run: RunDir, per_gpu: int | None, gpus: str | None, max_time: float 
         "max_time": max_time,
     }
     asked = {name: value for name, value in wanted.items() if value is not None}
-    if not asked:
-        raise UsageError("set: nothing to change; give --per-gpu, --gpus or --max-time")
-    say(f"{run.name}: {words.clean(order(run, 'set', **asked))}")
+    if not asked and not tried:
+        raise UsageError("set: nothing to change; give --per-gpu, --gpus, --max-time or --try")
+    if tried:
+        say(f"{run.name}: {words.clean(order(run, 'try', tried=list(tried)))}")
+    if asked:
+        say(f"{run.name}: {words.clean(order(run, 'set', **asked))}")
     return 0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from gpusched.core.commands import AnyCommand, Finish, Launch
 from gpusched.core.events import (
@@ -59,7 +59,8 @@ class Teller:
 
     def lines(self, event: AnyEvent, commands: list[AnyCommand], search: Search) -> list[str]:
         told = self._tell(event, search)
-        lines = [*([told] if told else []), *self.warnings(event)]
+        added = event.added if isinstance(event, SessionOpened) else ()
+        lines = [*([told] if told else []), *map(added_words, added), *self.warnings(event)]
         over = any(isinstance(command, Finish) and command.code == 0 for command in commands)
         if isinstance(event, SessionOpened) and over:
             lines.append(nothing_left(search))
@@ -137,7 +138,7 @@ class Teller:
                 what = "trial" if len(event.trials) == 1 else f"{len(event.trials)} trials"
                 return f"tried again by hand: {what} ({failures.spans(sorted(event.trials))})"
             case ConfigurationAdded():
-                return f"added by hand: {words.values(event.values)}"
+                return added_words(event.values)
             case PauseAsked():
                 return "paused: running trials " + ("are stopped" if event.now else "end their epoch")
             case ResumeAsked():
@@ -241,6 +242,11 @@ def intent(oracle: Oracle) -> str:
     much = words.plural(plan.trials, "trial") if plan.trials is not None else "trials until it is stopped"
     epochs = f", {words.plural(plan.epochs, 'epoch')}" if plan.epochs is not None else ""
     return f"{name} · {goals} · {much}{epochs}"
+
+
+def added_words(values: Mapping[str, Any]) -> str:
+    """That a person has added a configuration."""
+    return f"added by hand: {words.values(values)}"
 
 
 def nothing_left(search: Search) -> str:
