@@ -155,6 +155,8 @@ def test_in_the_background_it_is_attached_to_followed_and_stopped(shell: Shell) 
     facts = shell.until(lambda facts: facts["pid"] is None)
     assert (facts["state"], facts["exit_code"]) == ("stopped", 130)
     assert "search ended: stopped" in (shell.run_path / "scheduler.log").read_text()
+    anew = shell("run", "-d", "--restart", shell.script(seconds=0.3, trials=40))
+    assert f"\nthe older run is kept in runs/{shell.run_path.name}-2" in anew.stdout
 
 
 def test_what_prevents_the_start_is_said_in_the_foreground(shell: Shell) -> None:

@@ -6,6 +6,7 @@ in an unnamed file, and if it ends before that, its error becomes the foreground
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -45,7 +46,7 @@ def start(argv: list[str]) -> int:
         os.close(writing)
         try:
             with open(reading, "rb") as pipe:
-                path = os.fsdecode(pipe.read())
+                path, *notices = os.fsdecode(pipe.read()).split("\0")
         except KeyboardInterrupt:
             os.killpg(child.pid, signal.SIGTERM)
             child.wait()
@@ -55,7 +56,7 @@ def start(argv: list[str]) -> int:
             output.seek(0)
             sys.stderr.write(output.read().decode(errors="replace"))
             return code if code > 0 else 1
-    say(f"{path} runs in the background (process {child.pid})")
+    say("\n".join([f"{path} runs in the background (process {child.pid})", *notices]))
     name = shown(Path(path))
     say(f"gpusched attach {name}    show it live\ngpusched logs -f {name}   follow its trials")
     say(f"gpusched stop {name}      stop it; it can be continued later")
@@ -70,15 +71,18 @@ def shown(path: Path) -> str:
 
 
 class BackgroundView:
-    """Plain lines to RUN/scheduler.log, and the run directory to whoever started this process."""
+    """Plain lines to RUN/scheduler.log; to whoever started this process its path, and what is said at first."""
 
     def __init__(self, report_fd: int) -> None:
         self._report_fd = report_fd
+        self._reports = False  #: whether the run directory has been told, and notices may follow
         os.set_inheritable(report_fd, False)
         self._plain = PlainView(Output(sys.stdout))
 
     def message(self, text: str) -> None:
         self._plain.message(text)
+        if self._reports:
+            self._report(f"\0{text}")
 
     def started(self, run: RunDir) -> None:
         sys.stdout.flush()
@@ -88,14 +92,18 @@ class BackgroundView:
         os.dup2(log, 2)
         os.close(log)
         self._plain.started(run)
-        try:
-            os.write(self._report_fd, os.fsencode(run.path))
-        except BrokenPipeError:
-            pass  # Whoever started this was killed meanwhile: the search goes on.
-        finally:
-            os.close(self._report_fd)
+        self._reports = True
+        self._report(os.fspath(run.path))
+
+    def _report(self, text: str) -> None:
+        # Whoever started this may have been killed meanwhile: the search goes on.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._report_fd, os.fsencode(text))
 
     def event(self, event: AnyEvent, commands: list[AnyCommand], search: Search) -> None:
+        if self._reports:
+            self._reports = False
+            os.close(self._report_fd)
         self._plain.event(event, commands, search)
 
     async def show(self, run: Run) -> None:
