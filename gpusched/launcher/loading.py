@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 def launch(sock: socket.socket, made: UserCode | None = None, source: Load | None = None) -> int:
     """Serves the scheduler at the other end of `sock`; returns this process's exit code.
 
-    `made` is what this process, a fork of a script's, has or comes to; None: the first message says what to load.
+    `made` is what this process, a fork of a script's, has or comes to where nothing is pickled for it; None: the first
+    message says what to load.
     `source` is that message where it has been read already. Raises GoOn in a trial's process that goes on with the
     script.
     """
@@ -55,7 +56,7 @@ def launch(sock: socket.socket, made: UserCode | None = None, source: Load | Non
     pins.hold(pins.NONE)
     adopt_orphans()
     source = source or _first_message(sock)
-    code = made or Written(source)
+    code = Written(source) if made is None or source.pickled_fd is not None else made
     if isinstance(code, Ahead):
         code = Ahead(source.nth, tuple(source.answers))
     try:

@@ -75,9 +75,11 @@ def _task(source: Load) -> Task:
         return load_script(Path(source.script), source.argv, source.origin.module, source.nth)
     assert source.pickled_fd is not None
     from gpusched.launcher.transport import unpack
+    from gpusched.trial.fitting.defaults import set_defaults
     from gpusched.trial.task import Task
 
     value = unpack(source.pickled_fd)
+    set_defaults(value["defaults"])
     return Task(value["tuner"], tuple(value["args"]), dict(value["kwargs"]))
 
 

@@ -23,12 +23,13 @@ from gpusched.launcher.source import Held
 from gpusched.launcher.standby import answers, standby
 from gpusched.launcher.standby.copies import Copy
 from gpusched.launcher.standby.forkable import unforkable
-from gpusched.launcher.standby.prepared import prepared
+from gpusched.launcher.standby.prepared import keep, kept, prepared
 from gpusched.launcher.transport import pack
 from gpusched.system.notebook import place_of
 from gpusched.system.origin import Origin
 from gpusched.system.session import BEGAN_IN, script
 from gpusched.trial import searching
+from gpusched.trial.fitting.defaults import defaults
 from gpusched.trial.task import Task, settings
 
 #: What each trial may take to come to its search(), where the launcher could have it pickled.
@@ -61,10 +62,10 @@ def launch_source(task: Task) -> Iterator[LaunchSource]:
             try:
                 yield LaunchSource(_knowing(again or Load(), task), copy)
             finally:
-                copy.close()
+                keep(copy)
             return
         ready = standby.ready()
-        if ready is not None and again is not None and ready.seconds < _LONG_WAY_SECONDS:
+        if ready is not None and again is not None and not _is_far(ready, again):
             yield _from_standby(task, ready, _knowing(again, task))
             return
     else:
@@ -82,9 +83,18 @@ def launch_source(task: Task) -> Iterator[LaunchSource]:
             )
         return
     try:
-        yield LaunchSource(Load(pickled_fd=fd, origin=Origin.here()), prepared() if task.keras else None)
+        load = _knowing(Load(pickled_fd=fd, origin=Origin.here()), task)
+        yield LaunchSource(load, prepared() if task.keras else kept())
     finally:
         os.close(fd)
+
+
+def _is_far(ready: standby.Standby, again: Load) -> bool:
+    """Whether what stands between the copy and this search() is not to be executed by each trial, if that can be.
+
+    What stands behind a search is the caller's: models fetched and trained, files written.
+    """
+    return again.nth > 1 or ready.seconds > _LONG_WAY_SECONDS
 
 
 def _from_standby(task: Task, ready: standby.Standby, again: Load) -> LaunchSource:
@@ -98,7 +108,7 @@ def _from_standby(task: Task, ready: standby.Standby, again: Load) -> LaunchSour
 
 
 def _knowing(load: Load, task: Task) -> Load:
-    """What the tuner's space is, where that has been found already and no argument of search() adds to it."""
+    """What the tuner's space is, where that is known already and no argument of search() adds to it."""
     space = task.tuner.known_space()
     return load if space is None else msgspec.structs.replace(load, space=space.get_config())
 
@@ -117,7 +127,8 @@ def _packed(task: Task) -> int:
     given |= {f"{name}= of search()": value for name, value in task.kwargs.items()}
     made_by = getattr(task.asked.hypermodel, "function", task.asked.hypermodel)
     named = {_placed(name, part): part for name, part in (given | {"the hypermodel": made_by}).items()}
-    value = {"tuner": task.tuner, "args": task.args, "kwargs": task.kwargs}
+    keras = defaults() if task.keras else {}
+    value = {"tuner": task.tuner, "args": task.args, "kwargs": task.kwargs, "defaults": keras}
     return pack(value, named)
 
 

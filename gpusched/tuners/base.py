@@ -307,10 +307,15 @@ class BaseTuner(Hooks):
         return self._found
 
     def known_space(self) -> HyperParameters | None:
-        """The space where it has been found, and `build` alone makes it."""
+        """The space where `build` alone makes it, and it has been found or takes but a moment to find."""
         hypermodel = self.asked.hypermodel
-        own = hypermodel is None or hypermodel.own_fit or not getattr(type(self).run_trial, "standard", False)
-        return None if own else self._found
+        if hypermodel is None or hypermodel.own_fit or not getattr(type(self).run_trial, "standard", False):
+            return None
+        if self._found is None:
+            from gpusched.tuners.space import discover_here
+
+            self._found = discover_here(self)
+        return self._found
 
     @property
     def remaining_trials(self) -> int | None:

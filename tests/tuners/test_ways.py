@@ -72,6 +72,31 @@ if __name__ == "__main__":
     assert result == [2, 2]
 
 
+def test_what_stands_between_two_searches_happens_once(python: Callable[..., Any]) -> None:
+    """A later search of plain arrays does not execute it again, and has Keras's settings as they are by then."""
+    result = python(
+        BUILD
+        + """
+one = tuner("one")
+one.search(x_train, y_train, validation_data=(x_val, y_val), epochs=1)
+one.get_best_models()[0].predict(x_val, verbose=0)
+with open("between", "a") as file:
+    file.write("b")
+keras.config.set_dtype_policy("mixed_bfloat16")
+keras.config.set_epsilon(1e-5)
+
+def seen(hp):
+    hp.Fixed("seen", f"{keras.config.dtype_policy().name} {keras.config.epsilon():g}")
+    return build(hp)
+
+two = keras_tuner.RandomSearch(seen, objective="val_accuracy", max_trials=2, directory="runs", project_name="two")
+two.search(x_train, y_train, validation_data=(x_val, y_val), epochs=1)
+print(json.dumps([open("between").read(), two.get_best_hyperparameters()[0].get("seen")]))
+"""
+    )
+    assert result == ["b", "mixed_bfloat16 1e-05"]
+
+
 def test_layers_that_learnt_from_data(python: Callable[..., Any]) -> None:
     """An adapted layer and a seed set at the top of the script reach the trials through build's closure."""
     result = python(

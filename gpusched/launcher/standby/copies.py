@@ -50,7 +50,7 @@ _LONGEST_ORDER = 1 << 18
 class _Order(msgspec.Struct, frozen=True, kw_only=True):
     mark: str
     source: Load
-    environ: dict[str, str] | None = None  #: where the copy does not have the caller's
+    environ: dict[str, str] | None = None  #: where the copy does not have the caller's, and does not come to it
 
 
 @dataclass(eq=False)
@@ -108,7 +108,9 @@ class Copy:
         """
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGCONT)  # Somebody may have stopped it.
-        order = msgspec.json.encode(_Order(mark=mark, source=source, environ=dict(os.environ) if self.fresh else None))
+        # Who goes on with the script comes to its environment.
+        environ = dict(os.environ) if self.fresh or source.pickled_fd is not None else None
+        order = msgspec.json.encode(_Order(mark=mark, source=source, environ=environ))
         pickled = [] if source.pickled_fd is None else [source.pickled_fd]
         socket.send_fds(self.orders, [order], [line.fileno(), *pickled])
         # A fork answers at once; what has to import a framework first takes its time.
