@@ -126,11 +126,12 @@ def test_a_summary_is_for_people(tuner: gs.Tuner, capsys: pytest.CaptureFixture[
     tuner.results_summary()
     printed = capsys.readouterr().out.splitlines()
     best = tuner.get_best_trials()[0]
-    assert printed[:8] == [
+    assert printed[:9] == [
         "Results summary",
         f"Results in {tuner.project_dir}",
         "Showing 3 best trials",
         "Objective: val_accuracy:max",
+        "Trials are ranked by score: the best value of the objective at any epoch, however long a trial has trained.",
         "",
         f"Trial {best.trial_id} summary",
         "Hyperparameters:",

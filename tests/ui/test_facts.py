@@ -172,6 +172,7 @@ def test_a_trial_that_continues_says_no_epochs_that_it_has_trained(make_run: Cal
     """Its checkpoint says where it goes on; one that is promoted names the epochs of its rung."""
     made = make_run(slots=1, max_epochs=9, factor=3)
     search, teller = made.run.search, Teller()
+    assert teller.launched(0.0, made.out[0], search)[0].startswith("[0:00:00] trial 0: epoch 1 on cpu 0: units=")
     while made.out[0].start_epoch == 0:
         made.step()
     promoted = made.out[0]

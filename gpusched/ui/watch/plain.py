@@ -153,10 +153,9 @@ class Teller:
         where = slot.label if slot and slot.label else f"slot {launch.slot}"
         if under_way(launch, search):
             return f"trial {launch.trial}: continues on {where}, to epoch {launch.stop_epoch}"
-        epochs = f"epochs {launch.start_epoch + 1} to {launch.stop_epoch}"
         again = ", again" if launch.attempt > 1 and not launch.start_epoch else ""
         given = f": {words.values(launch.values)}" if launch.attempt == 1 else ""
-        return f"trial {launch.trial}: {epochs} on {where}{again}{given}"
+        return f"trial {launch.trial}: {epochs_of(launch)} on {where}{again}{given}"
 
     def _ended(self, event: JobEnded, search: Search) -> str | None:
         trial = search.trials.get(event.trial)
@@ -230,6 +229,12 @@ def under_way(launch: Launch, search: Search) -> bool:
 
 def _goal(name: str) -> str:
     return "what it returns" if name == DEFAULT else words.clean(name)
+
+
+def epochs_of(launch: Launch) -> str:
+    """`epochs 4 to 9`, `epoch 1`."""
+    first, last = launch.start_epoch + 1, launch.stop_epoch
+    return f"epoch {last}" if first == last else f"epochs {first} to {last}"
 
 
 def intent(oracle: Oracle) -> str:

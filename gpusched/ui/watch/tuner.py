@@ -21,7 +21,7 @@ from gpusched.ui import words
 from gpusched.ui.logs.screen import Lines
 from gpusched.ui.plan import place_words
 from gpusched.ui.ranking import sign
-from gpusched.ui.watch.plain import Teller, under_way
+from gpusched.ui.watch.plain import Teller, epochs_of, under_way
 
 #: Of the table's columns, as in Keras Tuner.
 _WIDTH = 18
@@ -83,12 +83,7 @@ class TrialTeller(Teller):
         slot = search.slots.slots.get(launch.slot)
         where = slot.label if slot and slot.label else f"slot {launch.slot}"
         again = "" if launch.attempt == 1 else " again"
-        if under_way(launch, search):
-            epochs = f"to epoch {launch.stop_epoch}"
-        elif launch.stop_epoch == launch.start_epoch + 1:
-            epochs = f"epoch {launch.stop_epoch}"
-        else:
-            epochs = f"epochs {launch.start_epoch + 1} to {launch.stop_epoch}"
+        epochs = f"to epoch {launch.stop_epoch}" if under_way(launch, search) else epochs_of(launch)
         place = place_words(search.oracle, launch.trial)
         head = f"Search: Running Trial #{launch.trial}{again} on {where}, {epochs}{f', {place}' if place else ''}"
         return [head] if launch.attempt > 1 else [head, "", *self._table(launch.values, search)]
