@@ -137,8 +137,8 @@ def test_a_summary_is_for_people(tuner: gs.Tuner, capsys: pytest.CaptureFixture[
         "Hyperparameters:",
         f"units: {best.values['units']}",
     ]
-    assert printed[8] == f"learning rate: {best.values['learning rate']:.4g}"
-    assert printed[9].startswith(f"Score: {best.score:.6g} (val_accuracy, epoch 2 of 2)")
+    assert printed[9] == f"learning rate: {best.values['learning rate']:.4g}"
+    assert printed[10].startswith(f"Score: {best.score:#.4g} (val_accuracy, epoch 2 of 2)")
     assert printed[-1].startswith("1 of 4 trials failed: `gpusched status ")
 
 
