@@ -14,6 +14,15 @@ def shell() -> Any:
     return None if ask is None else ask()
 
 
+def kernel() -> bool:
+    """Whether this process is a notebook's kernel, whose cells show HTML that changes.
+
+    A prompt of IPython is none, and Spyder's console shows neither.
+    """
+    found = getattr(shell(), "kernel", None)
+    return found is not None and not type(found).__module__.startswith("spyder")
+
+
 def place_of(value: Any) -> str | None:
     """Which variable of the notebook this is and which cell set it last, like "train_ds, set in cell [3]".
 

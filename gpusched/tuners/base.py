@@ -268,8 +268,12 @@ class BaseTuner(Hooks):
         return self._results().rows()
 
     def results_summary(self, num_trials: int = 10) -> None:
-        """Prints the best trials."""
+        """Prints the best trials; a notebook shows a table of them."""
         self._results().summary(num_trials)
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows of it: the best trials, where there are results."""
+        return self._results().html(10) if self._has_run else None
 
     def search_space_summary(self, extended: bool = False) -> None:
         """Prints the hyperparameters; `extended`: also how many configurations there are.

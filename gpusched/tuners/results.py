@@ -5,6 +5,7 @@ Knows how a run becomes the objects that Keras Tuner's users expect. Reads only.
 
 from __future__ import annotations
 
+import io
 import shlex
 import sys
 import warnings
@@ -18,12 +19,17 @@ from gpusched.hyperparameters import HyperParameters, serialize
 from gpusched.oracles.samplers.space import Space
 from gpusched.printable import tell
 from gpusched.runtime.reader import Run
+from gpusched.system.notebook import kernel
 from gpusched.trial.settings import Asked
 from gpusched.tuners.trials import TrialResult, trial_of
 from gpusched.ui import words
 from gpusched.ui.export.table import rows
+from gpusched.ui.notebook import html
+from gpusched.ui.notebook.results import Rows, best_trials
+from gpusched.ui.notebook.view import ipython
 from gpusched.ui.plan import plan_lines
 from gpusched.ui.ranking import rule, sorted_trials
+from gpusched.ui.watch.plain import summary
 
 if TYPE_CHECKING:
     from gpusched.oracles import Plan
@@ -69,9 +75,9 @@ class Results:
             raise UsageError(f"trial {trial_id}: there is no such trial in {self.run.dir.path}")
         return trial_of(self.run, trial_id, self.space)
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> Rows:
         """What `gpusched export` writes. Warns of what is damaged and left out."""
-        table = rows(self.run)
+        table = Rows(rows(self.run))
         for lines in self.run.damage.values():
             for line in lines:
                 warnings.warn(f"{line}; it is left out here", stacklevel=3)
@@ -113,8 +119,23 @@ class Results:
         return None if total is None else max(0, total - len(self.run.search.trials))
 
     def summary(self, count: int, file: TextIO | None = None) -> None:
-        """Prints the best trials, and how many there are beside them."""
-        out = file or sys.stdout
+        """Prints the best trials, and how many there are beside them; a notebook shows them as a table."""
+        if file is None and kernel():
+            text = io.StringIO()
+            self._print(count, text)
+            ipython()({"text/html": self.html(count), "text/plain": text.getvalue()}, update=False)
+        else:
+            self._print(count, file or sys.stdout)
+
+    def html(self, count: int) -> str:
+        """The best trials, and what came of the search in a line."""
+        search = self.run.search
+        ranked = sorted_trials(search, self.run.metrics)
+        told = html.line(html.bold(self.run.dir.name), html.text(summary(search, ranked[0] if ranked else None)))
+        where = html.line(html.faint(f"results in {self.run.dir.path}"))
+        return html.page(told, best_trials(ranked[:count], search.oracle.objectives[0].name), where)
+
+    def _print(self, count: int, out: TextIO) -> None:
         search, trials = self.run.search, self.trials(count)
         objectives = ", ".join(each.spec for each in search.oracle.objectives)
         shown = "best trial" if len(trials) == 1 else f"{len(trials)} best trials" if trials else "no trial"

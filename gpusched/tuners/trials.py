@@ -19,6 +19,7 @@ from gpusched.printable import tell
 from gpusched.storage.metrics import RESERVED
 from gpusched.trials import Trial, TrialStatus, name_of
 from gpusched.ui import words
+from gpusched.ui.notebook import html
 from gpusched.ui.ranking import Best, finished_trial, in_full
 
 
@@ -89,6 +90,15 @@ class TrialResult(Trial):
             tell(f"{words.clean(name)}: {words.value(value)}", out)
         if not self.values:
             tell("default configuration", out)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it."""
+        score = html.text(f"no {self.objective}" if self.score is None else self._score_words())
+        head = html.line(html.bold(f"trial {self.id}"), html.text(self.status.lower()), score)
+        values = [[html.text(name), html.text(words.value(value))] for name, value in self.values.items()]
+        return html.page(
+            head, html.table(["hyperparameter", "value"], values), html.block([self.message]) if self.message else ""
+        )
 
     def __repr__(self) -> str:
         return (

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import nbclient
 import pytest
 from nbformat import v4
 
 
-def execute(folder: Path, *cells: str) -> list[str]:
-    """What each cell prints."""
+def outputs(folder: Path, *cells: str) -> list[Any]:
+    """What is below each cell."""
     book = v4.new_notebook(cells=[v4.new_code_cell(cell) for cell in cells])
     nbclient.NotebookClient(book, timeout=240, resources={"metadata": {"path": str(folder)}}).execute()
-    return ["".join(out.get("text", "") for out in cell.outputs if out.get("name") == "stdout") for cell in book.cells]
+    return [cell.outputs for cell in book.cells]
+
+
+def printed(below: Any) -> str:
+    return "".join(out.get("text", "") for out in below if out.get("name") == "stdout")
+
+
+def execute(folder: Path, *cells: str) -> list[str]:
+    """What each cell prints."""
+    return list(map(printed, outputs(folder, *cells)))
 
 
 LOOP = """
@@ -42,15 +52,28 @@ tuner = gs.GridSearch(train=train, objective="val_loss", max_epochs=2, cpu_slots
 
 @pytest.mark.slow
 def test_what_a_notebook_defines(tmp_path: Path) -> None:
-    """Functions, classes, lambdas and arrays of the cells reach the trials, beside the kernel's running loop."""
-    *_, best, trials = execute(
+    """Functions, classes, lambdas and arrays of the cells reach the trials, beside the kernel's running loop.
+
+    Below the search stands one panel, its results are tables.
+    """
+    _, search, best, trials, summary, tuner, rows = outputs(
         tmp_path,
         LOOP,
         "tuner.search()",
         "print(tuner.get_best_hyperparameters()[0].values)",
         "print(len(tuner.results()), tuner.remaining_trials)",
+        "tuner.results_summary()",
+        "tuner",
+        "tuner.results()",
     )
-    assert (best, trials) == ("{'at': 2.0}\n", "10 0\n")
+    assert (printed(best), printed(trials)) == ("{'at': 2.0}\n", "10 0\n")
+    assert [out["output_type"] for out in search] == ["display_data"]
+    assert "search ended: complete" in search[0]["data"]["text/html"]
+    assert "best: trial" in search[0]["data"]["text/plain"]
+    for below in (search, summary, tuner):
+        assert [out["data"]["text/html"].count("<tr>") for out in below] == [6]  # the head and five trials
+    assert "10 rows" in rows[0]["data"]["text/html"]
+    assert len(rows[0]["data"]["text/plain"]) < 100
 
 
 @pytest.mark.slow

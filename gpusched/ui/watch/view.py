@@ -12,6 +12,7 @@ from gpusched.core.events import AnyEvent
 from gpusched.core.search import Search
 from gpusched.runtime.view import View
 from gpusched.storage.rundir import RunDir
+from gpusched.system.notebook import kernel
 from gpusched.ui.watch.terminal import Output
 
 if TYPE_CHECKING:
@@ -29,12 +30,18 @@ def for_tuner(verbose: Any, *, own_loop: bool = False) -> View:
 
     0: nothing is printed; 1, "auto" or not given: the trials; 2: also the lines that each trial prints, an epoch each.
     These are shown from 1 on where the training is an `own_loop` of the user's, who prints what they want to see.
+    A notebook shows one panel, and these lines in it or, with 2, below it.
     """
     if verbose is not None and not verbose:
         return Silent()
+    printing = verbose not in (None, 1, "auto")
+    if kernel():
+        from gpusched.ui.notebook.view import NotebookView, ipython
+
+        return NotebookView(ipython(), logs=own_loop, printing=printing)
     from gpusched.ui.watch.tuner import TrialTeller
 
-    return _of(TrialTeller(logs=own_loop or verbose not in (None, 1, "auto")))
+    return _of(TrialTeller(logs=own_loop or printing))
 
 
 def _of(teller: Teller | None) -> View:
