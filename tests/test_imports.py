@@ -44,7 +44,7 @@ PURE = {"core", "oracles"}
 IMPURE = {"asyncio", "logging", "os", "pathlib", "random", "socket", "subprocess", "threading", "time"}
 
 #: What only trials and launchers may load, and only when they run.
-HEAVY = {"keras", "tensorflow", "jax", "torch", "pynvml", "textual", "ray", "plotly"}
+HEAVY = {"keras", "tensorflow", "jax", "torch", "pynvml", "textual", "ray", "plotly", "apprise"}
 
 #: Classes derived from Keras's, imported by a trial once Keras is; and (ui/top) a full-screen view that is nothing
 #: without its library, imported by its command alone.

@@ -46,7 +46,7 @@ from gpusched.runtime.machine.watch import LOOK_SECONDS, Watch, own_gpus
 from gpusched.runtime.reader import Run
 from gpusched.runtime.scheduler import Scheduler
 from gpusched.runtime.signals import NAMES, heed_signals, redirect
-from gpusched.runtime.view import CallsHooks, View
+from gpusched.runtime.view import CallsHooks, Notifies, View
 from gpusched.storage.journal import Journal
 from gpusched.storage.rundir import RunDir
 from gpusched.storage.runs.known import remember
@@ -205,6 +205,8 @@ class Session:
                 await self._cluster.join()
             else:
                 Layout(machine, settings, Sharing(settings.per_gpu), this_process()).lay()
+            if isinstance(self._view, Notifies):
+                self._view.notify(settings.notify)
             run = named(settings, self._options)
             restart = bool(self._options.get("restart") or settings.overwrite)
             narrowing = Narrowing(run, anew=restart) if self._options.get("fix_settled") else None

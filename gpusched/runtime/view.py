@@ -38,3 +38,11 @@ class CallsHooks(Protocol):
 
     def hooks(self, names: list[str]) -> None:
         """These are the tuner's own; called once, before `started`."""
+
+
+@runtime_checkable
+class Notifies(Protocol):
+    """A view that tells people who are elsewhere how the search has ended."""
+
+    def notify(self, targets: list[str]) -> None:
+        """Whom; called once, before anything of a run is touched. Raises UsageError for what cannot be used."""

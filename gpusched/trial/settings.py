@@ -66,6 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     script_digest: str | None
     words: list[str] = []  #: how the script was called: options of `gpusched run`, and behind -- the script's own
     enqueued: list[dict[str, Any]] = []  #: configurations that the tuner was asked to try
+    notify: list[str] = []  #: who is told of the search's end
     hooks: list[str] = []  #: methods of the tuner's own that are called beside the search, not in a trial
     script_rest: int | None = None  #: its line behind search(), where executing it ended
 
@@ -111,6 +112,7 @@ class Asked:
     engine: str = "local"
     keep: int = 10
     checkpoint_every: str = "rung"
+    notify: Any = None
     objectives: list[Objective] = field(init=False)
     #: Where the tuner was made: a relative directory is meant from there, wherever the script goes afterwards.
     folder: str = field(init=False, repr=False, compare=False)
@@ -141,6 +143,7 @@ class Asked:
         one_of("sampler", self.sampler, (None, "random", "model"))
         one_of("engine", self.engine, ("local", "ray"))
         one_of("checkpoint_every", self.checkpoint_every, ("rung", "epoch"))
+        self.notify = _texts("notify", self.notify)
         self.max_time = seconds(self.max_time)
         self.trial_timeout = seconds(self.trial_timeout, "trial_timeout")
         self.directory = _path("directory", self.directory)
@@ -210,6 +213,14 @@ def seconds(value: Any, name: str = "max_time") -> float | None:
     if found is None or not 0 < found < math.inf:
         raise UsageError(f'{name}: {value!r} is not a span of time; give seconds, or text like "30m" or "2h"')
     return found
+
+
+def _texts(name: str, value: Any) -> list[str]:
+    """One text or several as a list. Raises UsageError for anything else."""
+    given = [] if value is None else [value] if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not all(isinstance(each, str) and each for each in given):
+        raise UsageError(f"{name}: {value!r} is not possible; give text, or a list of texts")
+    return list(given)
 
 
 def _path(name: str, value: Any) -> str | None:

@@ -303,6 +303,7 @@ def settings(task: Task, overrides: Mapping[str, Any] | None = None) -> Settings
         script=script,
         script_digest=digest(task),
         enqueued=getattr(task.tuner, "enqueued", []),
+        notify=asked.notify,
         hooks=[name for name in HOOKS if overridden(task.tuner, name)],
         script_rest=task.rest,
     )

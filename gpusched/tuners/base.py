@@ -6,9 +6,11 @@ what came of it is read from the run directory.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import difflib
 import inspect
+import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,6 +41,7 @@ COMMON = (
     *("train", "max_epochs", "max_trials", "max_model_size", "optimizer", "loss", "metrics", "distribution_strategy"),
     *("directory", "project_name", "overwrite", "executions_per_trial", "gpus", "per_gpu", "gpus_per_trial"),
     *("cpu_slots", "when_busy", "max_time", "trial_timeout", "engine", "sampler", "keep", "checkpoint_every"),
+    "notify",
 )
 #: Keras Tuner says the same.
 LOGGER = "logger= has no effect any more; log in on_trial_end"
@@ -69,6 +72,7 @@ class BaseTuner(Hooks):
         engine: "local" or "ray".
         keep: so many best trials keep their checkpoints.
         checkpoint_every: "rung" or "epoch".
+        notify: who is told when the search ends: "bell", "command:..." or a URL that apprise knows; or several of them.
 
     Raises UsageError for a value that cannot be meant.
     """
@@ -196,10 +200,15 @@ class BaseTuner(Hooks):
         with Interruptible():
             from gpusched.runtime import entry
             from gpusched.tuners.calling import calling
+            from gpusched.ui.notify.view import Notifying
             from gpusched.ui.watch.view import for_tuner
 
             with calling(self, for_tuner(fit_kwargs.get("verbose"), own_loop=task.own_loop)) as view:
-                entry.search(task, view=view)
+                told = Notifying(view)
+                try:
+                    entry.search(task, view=told)
+                finally:
+                    told.ended(sys.exception())
 
     async def search_async(self, *fit_args: Any, **fit_kwargs: Any) -> None:
         """The same within a running loop of asyncio."""
@@ -209,10 +218,15 @@ class BaseTuner(Hooks):
             return
         from gpusched.runtime import entry
         from gpusched.tuners.calling import calling
+        from gpusched.ui.notify.view import Notifying
         from gpusched.ui.watch.view import for_tuner
 
         with calling(self, for_tuner(fit_kwargs.get("verbose"), own_loop=task.own_loop)) as view:
-            await entry.search_async(task, view=view)
+            told = Notifying(view)
+            try:
+                await entry.search_async(task, view=told)
+            finally:
+                await asyncio.to_thread(told.ended, sys.exception())
 
     def enqueue(self, values: HyperParameters | Mapping[str, Any]) -> None:
         """Has search() try this configuration; what it leaves out is drawn.

@@ -43,11 +43,20 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> l
     metavar="NAME=VALUE,...",
     help="Try this configuration next; what it leaves out is drawn. May be given several times.",
 )
+@section("The run")(
+    "--notify",
+    multiple=True,
+    metavar="TARGET",
+    help="Tell when the search ends: bell, command:'...', or a URL like ntfy://topic or https://example.com/hook. May "
+    "be given several times.",
+    otherwise="nobody",
+)
 @click.option("--retry", metavar="TRIALS", callback=_numbers, hidden=True)
 def command(
     script: Path,
     arguments: tuple[str, ...],
     detach: bool,
+    notify: tuple[str, ...],
     report_fd: int | None,
     retry_failed: bool,
     retry: list[int] | None,
@@ -74,7 +83,11 @@ def command(
         if ctx.parent is None:
             argv = ["run", *ctx.obj]  # Called by another command, in these words.
         return start([word for word in argv[: _own(argv)] if word not in ("-d", "--detach")] + argv[_own(argv) :])
-    options |= {"retry": "failed" if retry_failed else retry, "tried": list(tried) or None}
+    options |= {
+        "retry": "failed" if retry_failed else retry,
+        "tried": list(tried) or None,
+        "notify": list(notify) or None,
+    }
     options["words"] = words_of(ctx, arguments)
     with Keeping():
         return _run(script, arguments, report_fd, options)
@@ -84,6 +97,7 @@ def _run(script: Path, arguments: tuple[str, ...], report_fd: int | None, option
     from gpusched.cli.search.hooks import Following
     from gpusched.runtime.entry import run_script
     from gpusched.runtime.view import View
+    from gpusched.ui.notify.view import Notifying
     from gpusched.ui.watch.view import choose
 
     view: View
@@ -97,11 +111,13 @@ def _run(script: Path, arguments: tuple[str, ...], report_fd: int | None, option
     if arguments:
         asked["argv"] = list(arguments)
     following = Following(view, script.absolute(), list(arguments))
+    notifying = Notifying(following)
     code = None
     try:
-        code = run_script(script.absolute(), asked, view=following)
+        code = run_script(script.absolute(), asked, view=notifying)
     finally:
         following.close(code)
+        notifying.ended(sys.exception())
     return code
 
 

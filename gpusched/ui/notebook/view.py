@@ -86,6 +86,8 @@ class NotebookView:
         self._over = False
 
     def message(self, text: str) -> None:
+        if self._over:
+            tell(text, sys.stdout)
         self._notices.append(text)
         self._draw()
 

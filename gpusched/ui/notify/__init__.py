@@ -1,0 +1,1 @@
+"""Tells people who have gone away that a search has ended."""
