@@ -36,11 +36,12 @@ class TrialTeller(Teller):
         super().__init__()
         self._launched_at: dict[int, float] = {}
         self._logs = Logs() if logs else None
+        self._where = ""  #: the run directory
         self._over = False  #: whether there was nothing left to do when the session began
 
     def started(self, run: RunDir) -> list[str]:
         self.look_at(run)
-        here = near(run.path)
+        here = self._where = near(run.path)
         if self._logs is not None:
             self._logs.run = run
             return [f"Results in {here}"]
@@ -77,7 +78,9 @@ class TrialTeller(Teller):
         return told
 
     def ending(self, code: int) -> list[str]:
-        return ["Run the script again to continue the search."] if code == 130 else []
+        if code == 130:
+            return ["Run the script again to continue the search."]
+        return [f"`gpusched report {shlex.quote(self._where)}` makes a page of the results."] if code == 0 else []
 
     def _start(self, launch: Launch, search: Search) -> list[str]:
         slot = search.slots.slots.get(launch.slot)
