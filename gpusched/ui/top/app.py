@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.console import Group, RenderableType
@@ -262,30 +261,31 @@ class Top(App[None]):
 
     def action_stop_trial(self) -> None:
         trial = self.selected
-        self._ask(
-            f"Stop trial {trial}? It counts as failed and is not promoted.",
-            lambda: self._order("stop_trials", trials=[trial]),
-        )
+        answers = {"y": "yes, it counts as failed", "k": "yes, at the end of its epoch, and keep its score"}
+
+        def stop(answer: str | None) -> None:
+            if answer in answers:
+                self._order("stop_trials", trials=[trial], keep=answer == "k")
+
+        self.push_screen(Ask(f"Stop trial {trial}?", answers), stop)
 
     def action_retry(self) -> None:
         trial = self.selected
         assert trial is not None
         running = self.watched.search.trials[trial].state is TrialState.RUNNING
-        how = "It begins again from its newest checkpoint." if running else "The next new trial gets its values."
-        self._ask(f"Try trial {trial} again? {how}", lambda: self._order("retry", trials=[trial]))
+        how = "yes, from its newest checkpoint" if running else "yes, as soon as a slot is free"
+
+        def retry(answer: str | None) -> None:
+            if answer == "y":
+                self._order("retry", trials=[trial])
+
+        self.push_screen(Ask(f"Train trial {trial} again?", {"y": how}), retry)
 
     def action_pause(self) -> None:
         self._order("resume" if self.watched.search.phase is Phase.PAUSED else "pause")
 
     def action_cap(self, step: int) -> None:
         self._order("set", per_gpu=max(1, acting.cap(self.watched.search) + step))
-
-    def _ask(self, question: str, act: Callable[[], object]) -> None:
-        def answered(yes: bool | None) -> None:
-            if yes:
-                act()
-
-        self.push_screen(Ask(question), answered)
 
     @work(thread=True, group="orders")
     def _order(self, do: str, **details: Any) -> None:

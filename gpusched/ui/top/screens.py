@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
+from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import Label
 
@@ -20,8 +22,8 @@ KEYS = (
     ("/", "show some trials only: failed, 12, adam, lr<0.01 score>0.9"),
     ("Esc", "show all trials again"),
     ("c l v", "curve, log or values of the chosen trial"),
-    ("x", "stop the chosen trial, if it is running or waiting"),
-    ("r", "retry the chosen trial, if it is running, failed or stopped"),
+    ("x", "stop the chosen trial, and keep its score or not"),
+    ("r", "retry the chosen trial: a running, failed or stopped one"),
     ("p", "pause the search, or resume it"),
     ("+ -", "one more or one fewer trial at once on each GPU"),
     ("?", "this help"),
@@ -29,32 +31,30 @@ KEYS = (
 )
 
 
-class Ask(ModalScreen[bool]):
-    """One question, answered with y or n."""
+class Ask(ModalScreen[str]):
+    """One question; the answer is a key of `answers`, or n where there is none."""
 
     CSS = """
     Ask { align: center middle; }
-    Ask > Vertical { width: auto; max-width: 80%; height: auto; padding: 1 2; }
+    Ask > Vertical { width: auto; max-width: 90%; height: auto; padding: 0 2; }
     Ask > Vertical { border: round $accent; background: $surface; }
     Ask Label { width: auto; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        ("y", "answer(True)", "Yes"),
-        ("n", "answer(False)", "No"),
-        ("escape", "answer(False)", "No"),
-    ]
 
-    def __init__(self, question: str) -> None:
+    def __init__(self, question: str, answers: Mapping[str, str]) -> None:
         super().__init__()
-        self._question = question
+        self._question, self._answers = question, {**answers, "n": "no"}
 
     def compose(self) -> ComposeResult:
         with Vertical():
             yield Label(self._question, markup=False)
-            yield Label("y yes   n no", markup=False)
+            for key, means in self._answers.items():
+                yield Label(f"{key}  {means}", markup=False)
 
-    def action_answer(self, answer: bool) -> None:
-        self.dismiss(answer)
+    def on_key(self, event: Key) -> None:
+        if event.key == "escape" or event.key in self._answers:
+            event.stop()
+            self.dismiss("n" if event.key == "escape" else event.key)
 
 
 class Help(ModalScreen[None]):

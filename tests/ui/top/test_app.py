@@ -271,21 +271,23 @@ async def test_it_follows_a_search_it_did_not_start(make_run: Callable[..., Any]
 
 
 async def test_a_trial_is_stopped_or_retried_only_after_a_question(make_run: Callable[..., Any]) -> None:
-    """`x` and `r` ask; n does nothing, y sends the order for the trial under the cursor."""
+    """`x` and `r` ask; n does nothing, y sends the order for the trial under the cursor, k keeps its score."""
     made = make_run(algorithm="random", max_epochs=2, max_trials=6)
     app = top(made)
     with scheduler(made) as orders:
         async with app.run_test(size=(120, 40)) as pilot:
             await pilot.press("down")
             await until(lambda: app.selected == 1)
-            await pilot.press("x", "n")
-            await pilot.press("x", "y")
-            await until(lambda: bool(orders))
-            await pilot.press("r", "y")
-            await until(lambda: len(orders) == 2)
-            await pilot.press("p")
-            await until(lambda: len(orders) == 3)
-    assert orders == [{"do": "stop_trials", "trials": [1]}, {"do": "retry", "trials": [1]}, {"do": "pause"}]
+            await pilot.press("x", "n", "x", "escape", "r", "n")
+            for number, keys in enumerate((["x", "y"], ["x", "k"], ["r", "y"], ["p"]), 1):
+                await pilot.press(*keys)
+                await until(lambda: len(orders) == number)  # noqa: B023
+    assert orders == [
+        {"do": "stop_trials", "trials": [1], "keep": False},
+        {"do": "stop_trials", "trials": [1], "keep": True},
+        {"do": "retry", "trials": [1]},
+        {"do": "pause"},
+    ]
 
 
 async def test_a_finished_search_can_only_be_looked_at(make_run: Callable[..., Any]) -> None:
