@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
-from textual.coordinate import Coordinate
+from textual.geometry import Offset
 from textual.widgets import DataTable
 
 from gpusched.ui.top.rows import Column, TrialRow
@@ -34,31 +34,42 @@ class TrialTable(DataTable[Text]):
     def show(self, columns: Sequence[Column], rows: Sequence[TrialRow], sorted_by: str, *, rising: bool) -> None:
         """These rows, in this order; the column that they are sorted by has an arrow."""
         heads = [(column, _head(column, sorted_by, rising)) for column in columns]
-        same = [row.trial for row in rows] == [row.trial for row in self._shown]
-        if heads == self._heads and same:
-            self._update(columns, rows)
-        else:
+        ids = [row.trial for row in rows]
+        before = [row.trial for row in self._shown]
+        offset, seen = self.scroll_offset, self._cursor_is_seen()
+        if heads != self._heads or set(before) - set(ids):
             self._fill(heads, rows)
+        else:
+            self._update(columns, rows)
+            if ids[: len(before)] != before:
+                places = {str(trial): place for place, trial in enumerate(ids)}
+                self.sort("trial", key=lambda cell: places[cell.plain])
         self._heads, self._shown = heads, list(rows)
+        if ids != before:
+            self._place_cursor(ids, offset, seen)
 
     def _update(self, columns: Sequence[Column], rows: Sequence[TrialRow]) -> None:
-        for n, (old, new) in enumerate(zip(self._shown, rows, strict=True)):
-            if old == new:
-                continue
-            for place, column in enumerate(columns):
-                if old.cell(column) != new.cell(column):
-                    self.update_cell_at(Coordinate(n, place), _cell(new, column), update_width=True)
+        """Rows that are new come last; to fill the table anew takes a second of a thousand trials."""
+        known = {row.trial: row for row in self._shown}
+        for row in rows:
+            old = known.get(row.trial)
+            if old is None:
+                self.add_row(*(_cell(row, column) for column in columns), key=str(row.trial))
+            elif old != row:
+                for column in columns:
+                    if old.cell(column) != row.cell(column):
+                        self.update_cell(str(row.trial), column.key, _cell(row, column), update_width=True)
 
     def _fill(self, heads: Sequence[tuple[Column, str]], rows: Sequence[TrialRow]) -> None:
-        offset = self.scroll_offset
-        seen = self._cursor_is_seen()
         self.clear(columns=heads != self._heads)
         if heads != self._heads:
             for column, title in heads:
                 self.add_column(Text(title, justify="right" if column.right else "left"), key=column.key)
         for row in rows:
             self.add_row(*(_cell(row, column) for column, _ in heads), key=str(row.trial))
-        ids = [row.trial for row in rows]
+
+    def _place_cursor(self, ids: list[int], offset: Offset, seen: bool) -> None:
+        """In the first row, or on the trial that was chosen; what was in sight stays there."""
         if not self.held or self.chosen not in ids:
             self.held = False
             self.chosen = ids[0] if ids else None
@@ -77,7 +88,7 @@ class TrialTable(DataTable[Text]):
     def release(self) -> None:
         """Back to the first row, whatever trial comes to stand there."""
         self.held = False
-        self._shown = []
+        self._place_cursor([row.trial for row in self._shown], self.scroll_offset, False)
 
     def chosen_now(self, event: DataTable.RowHighlighted) -> int | None:
         """The trial that somebody has moved the cursor to; None where the cursor only went with its trial."""
