@@ -242,6 +242,11 @@ class Oracle(ABC):
         """
         self.sampler.enqueue(values)
 
+    def avoid(self, configurations: Iterable[Mapping[str, Any]]) -> None:
+        """These are known: they are not drawn where no configuration is drawn twice. To be called before `ask`."""
+        self.sampler.avoid(configurations)
+        self._recount()
+
     def warm_start(self, history: Iterable[tuple[Mapping[str, Any], Scores]], first: int = 1) -> None:
         """Learns from an older search of the same space: (values, scores after each epoch) of its trials.
 

@@ -85,7 +85,8 @@ class Brackets(Oracle):
         return min(limits) + self.extra if limits else None
 
     def _most_distinct(self) -> int | None:
-        return self.space.distinct()
+        distinct = self.space.distinct()
+        return None if distinct is None else distinct - len(self.sampler.elsewhere)
 
     def _count_epochs(self, limit: int | None) -> float:
         """Planned epochs of the first ``limit`` trials."""

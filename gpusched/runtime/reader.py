@@ -39,9 +39,12 @@ def build_oracle(record: SearchRecord) -> Oracle:
     space = HyperParameters.from_config(record.space)
     one_or_more: Any = objectives if len(objectives) > 1 else objectives[0]
     oracle = kind(space, one_or_more, seed=record.seed, **record.arguments)
-    for known in (record.narrowed, record.imported):
-        if known is not None and known.older:
-            oracle.warm_start([(trial.values, trial.scores) for trial in known.older])
+    sources = [known for known in (record.narrowed, record.imported, record.learned) if known is not None]
+    older = [(trial.values, trial.scores) for known in sources for trial in known.older]
+    if record.learned is not None:
+        oracle.avoid(record.learned.done)
+    if older:
+        oracle.warm_start(older, first=max(getattr(known, "first", 1) for known in sources))
     return oracle
 
 

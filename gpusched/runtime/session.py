@@ -29,7 +29,7 @@ from gpusched.hyperparameters import HyperParameters
 from gpusched.launcher.client import LauncherClient
 from gpusched.launcher.protocol import Load
 from gpusched.oracles import CUSTOM
-from gpusched.runtime.begin import known, resume
+from gpusched.runtime.begin import known, learn, resume
 from gpusched.runtime.begin.narrow import Narrowing
 from gpusched.runtime.begin.place import lock_of, prepare
 from gpusched.runtime.begin.wishes import Wishes
@@ -213,6 +213,7 @@ class Session:
             run = run if narrowing is None else narrowing.run
             made = not run.path.exists()
             take_over = bool(self._options.get("take_over"))
+            older = learn.opened(settings, run, restart=restart)
             prepared = prepare(run, restart=restart, take_over=take_over)
             lock = lock_of(run, take_over=take_over, made=made)
             self._run_dir = run
@@ -227,7 +228,7 @@ class Session:
             else:
                 self._wishes(settings).configurations(HyperParameters.from_config(space).space)
                 narrowed = None if narrowing is None else narrowing.record
-                warnings = known.begin(run, settings, space, narrowed, restart=restart)
+                warnings = known.begin(run, settings, space, narrowed, restart=restart, older=older)
             # From here on a command that names no run means this one: it has a search.json.
             remember(run)
             if isinstance(self._view, CallsHooks):

@@ -100,6 +100,15 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     older: list[Older] = []  #: those that the algorithm learned from instead
 
 
+class Learned(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which older run this search has learned from."""
+
+    run: str  #: its directory
+    older: list[Older]  #: its trials, with values as this search's space has them
+    first: int = 1  #: so many of the best are tried first
+    done: list[dict[str, Any]] = []  #: configurations that need not be trained again
+
+
 class SearchRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """search.json: what was asked. Written once at the start; a resumed search is held against it."""
 
@@ -120,3 +129,4 @@ class SearchRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     start: str = ""  #: drawn when it began: what another search left in this directory is none of its own
     narrowed: Narrowed | None = None
     imported: Imported | None = None
+    learned: Learned | None = None

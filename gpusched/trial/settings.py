@@ -65,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     script: str | None
     script_digest: str | None
     words: list[str] = []  #: how the script was called: options of `gpusched run`, and behind -- the script's own
+    learn_from: str | None = None  #: an older run
     enqueued: list[dict[str, Any]] = []  #: configurations that the tuner was asked to try
     notify: list[str] = []  #: who is told of the search's end
     hooks: list[str] = []  #: methods of the tuner's own that are called beside the search, not in a trial
@@ -113,6 +114,7 @@ class Asked:
     keep: int = 10
     checkpoint_every: str = "rung"
     notify: Any = None
+    learn_from: str | None = None
     objectives: list[Objective] = field(init=False)
     #: Where the tuner was made: a relative directory is meant from there, wherever the script goes afterwards.
     folder: str = field(init=False, repr=False, compare=False)
@@ -147,6 +149,7 @@ class Asked:
         self.max_time = seconds(self.max_time)
         self.trial_timeout = seconds(self.trial_timeout, "trial_timeout")
         self.directory = _path("directory", self.directory)
+        self.learn_from = _path("learn_from", self.learn_from)
         self.folder = working_directory()
         self.project_name = _path("project_name", self.project_name)
         if self.project_name in (".", ".."):

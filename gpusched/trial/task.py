@@ -302,6 +302,7 @@ def settings(task: Task, overrides: Mapping[str, Any] | None = None) -> Settings
         backend=os.environ.get("KERAS_BACKEND") or None,
         script=script,
         script_digest=digest(task),
+        learn_from=asked.learn_from,
         enqueued=getattr(task.tuner, "enqueued", []),
         notify=asked.notify,
         hooks=[name for name in HOOKS if overridden(task.tuner, name)],

@@ -42,6 +42,7 @@ COMMON = (
     *("directory", "project_name", "overwrite", "executions_per_trial", "gpus", "per_gpu", "gpus_per_trial"),
     *("cpu_slots", "when_busy", "max_time", "trial_timeout", "engine", "sampler", "keep", "checkpoint_every"),
     "notify",
+    "learn_from",
 )
 #: Keras Tuner says the same.
 LOGGER = "logger= has no effect any more; log in on_trial_end"
@@ -73,6 +74,7 @@ class BaseTuner(Hooks):
         keep: so many best trials keep their checkpoints.
         checkpoint_every: "rung" or "epoch".
         notify: who is told when the search ends: "bell", "command:..." or a URL that apprise knows; or several of them.
+        learn_from: an older run whose results a new search starts from; its space may be another.
 
     Raises UsageError for a value that cannot be meant.
     """

@@ -37,7 +37,7 @@ def test_help_is_in_sections_with_defaults(gpusched: Callable[..., Any], command
     assert titles[:5] == ["What is searched", "Budget", "Devices", "Trials", "The run"]
     options = [each for each in re.split(r"\n  (?=-)", said)[1:] if re.match(r"--\S+ (?:\[?[A-Z]|\[[a-z])", each)]
     silent = [each.split()[0] for each in options if "[default:" not in each]
-    assert silent == {"run": ["--try", "--address"], "plan": ["--address"]}[command]
+    assert silent == {"run": ["--learn-from", "--try", "--address"], "plan": ["--address"]}[command]
 
 
 def test_old_names_are_taken_and_not_listed(gpusched: Callable[..., Any], script: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from gpusched.errors import UsageError
-from gpusched.oracles import ASHA, BayesianOptimization, Hyperband, RandomSearch
+from gpusched.oracles import ASHA, BayesianOptimization, GridSearch, Hyperband, RandomSearch
 
 
 def test_enqueue(unit, loss):
@@ -44,3 +44,16 @@ def test_a_model_knows_the_older_search(unit, loss, drive):
 
 def course_x(oracle, trial):
     return oracle.trials[trial].values["x"]
+
+
+def test_what_is_known_is_not_drawn_again(five, loss, drive):
+    """Where no configuration is drawn twice, those that another search has trained count as drawn."""
+    known = [{"kind": "a"}, {"kind": "d", "wide": True}]
+    for kind in (RandomSearch, GridSearch, BayesianOptimization):
+        oracle = kind(five, loss, max_trials=None)
+        oracle.avoid(known)
+        assert oracle.plan().trials == 3
+        course = drive(oracle)
+        assert sorted(map(str, course.values.values())) == sorted(
+            map(str, [{"kind": "b"}, {"kind": "c"}, {"kind": "d", "wide": False}])
+        )

@@ -166,7 +166,7 @@ def parse_gpus(text: str) -> str | list[str | int]:
 
 #: Options that are meant for one session, or that the run itself tells.
 _ONCE = {"run", "restart", "fresh", "fix_settled", "narrow", "take_over", "retry_failed", "retry"}
-_ONCE |= {"detach", "report_fd", "tried"}
+_ONCE |= {"detach", "report_fd", "tried", "learn_from"}
 _ONCE |= {"notify"}  # A target is often a secret, and the run is not to keep it.
 
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 
-from gpusched.cli.options import examples
+from gpusched.cli.options import RunArgument, examples
 from gpusched.cli.search.command import ScriptCommand
 from gpusched.cli.search.options import given, search_options, words_of
 from gpusched.cli.sections import section
 from gpusched.errors import UsageError
+from gpusched.storage.rundir import RunDir
 from gpusched.system.early import Keeping
 
 
@@ -36,6 +37,12 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> l
 @click.option("--report-fd", type=int, hidden=True)
 @search_options
 @section("The run")("--retry-failed", is_flag=True, help="Train trials again that failed in an earlier session.")
+@section("What is searched")(
+    "--learn-from",
+    type=RunArgument(),
+    metavar="RUN",
+    help="A new search starts from the results of an older run, also where the space has changed.",
+)
 @section("What is searched")(
     "--try",
     "tried",
@@ -61,6 +68,7 @@ def command(
     retry_failed: bool,
     retry: list[int] | None,
     tried: tuple[str, ...],
+    learn_from: RunDir | None,
     **options: Any,
 ) -> int:
     """Start the search of SCRIPT, or continue it where it was stopped or killed.
@@ -87,6 +95,7 @@ def command(
         "retry": "failed" if retry_failed else retry,
         "tried": list(tried) or None,
         "notify": list(notify) or None,
+        "learn_from": str(learn_from.path) if learn_from is not None else None,
     }
     options["words"] = words_of(ctx, arguments)
     with Keeping():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gpusched.hyperparameters import HyperParameter
@@ -33,6 +33,7 @@ class Sampler:
         for given in initial:
             self.space.check(given)
         self._queued: list[dict[str, Any]] = initial
+        self.elsewhere: set[tuple[Any, ...]] = set()  #: keys of configurations that need not be tried
         self._seen: set[tuple[Any, ...]] | None = None if self._repeats_allowed() else set()
         self._drawn: dict[int, dict[str, Any]] = {}  # drawn before their trial was asked for
         self._next = 0
@@ -82,9 +83,16 @@ class Sampler:
     def learn(self, older: list[Trial]) -> None:
         """Trials of an older search are known; their ids are negative."""
 
+    def avoid(self, configurations: Iterable[Mapping[str, Any]]) -> None:
+        """These are known from elsewhere."""
+        self.elsewhere.update(self.space.key(values) for values in configurations)
+        if self._seen is not None:
+            self._seen |= self.elsewhere
+
     def extended(self) -> None:
         """The space has grown: who was distinct is so still, with the values that trials draw late."""
         self._unused = None
+        self.elsewhere.clear()
         if self._seen is None:
             return
         if self._repeats_allowed():

@@ -48,7 +48,7 @@ class GridSampler(Sampler):
     def distinct(self) -> int | None:
         """How many trials the grid has: those there were, and those that are left."""
         whole = self.space.distinct(grid=True)
-        if self._seen is None or not self._partial() or whole is None or whole > _COUNTED:
+        if self._seen is None or whole is None or whole > _COUNTED or not (self.elsewhere or self._partial()):
             return whole
         return len(self.oracle.trials) + sum(1 for _ in self._left(self._seen))
 

@@ -24,6 +24,7 @@ from gpusched.oracles import CUSTOM
 from gpusched.oracles.samplers.space import Space
 from gpusched.runtime.begin import resume
 from gpusched.runtime.begin.keras_tuner import Finished, Project, is_project, read_project
+from gpusched.runtime.begin.learn import Learning
 from gpusched.runtime.reader import Run
 from gpusched.storage import metrics
 from gpusched.storage.files import make_folder
@@ -193,13 +194,21 @@ class Known:
 
 
 def begin(
-    run: RunDir, settings: Settings, space: dict[str, Any], narrowed: Narrowed | None = None, *, restart: bool = False
+    run: RunDir,
+    settings: Settings,
+    space: dict[str, Any],
+    narrowed: Narrowed | None = None,
+    *,
+    restart: bool = False,
+    older: Run | None = None,
 ) -> list[str]:
     """Writes what a new search begins with, the trials of a Keras Tuner project in its folder included.
 
-    `restart` leaves these out. Returns lines for people. Raises UsageError where the folder does not take it.
+    `restart` leaves these out. It learns from the trials of an `older` run. Returns lines for people. Raises UsageError
+    where the folder does not take it.
     """
-    lines = []
+    learning = None if older is None else Learning(older, settings, space)
+    lines = [] if learning is None else learning.lines()
     known = None
     if is_project(run.path) and narrowed is None and not restart:
         try:
@@ -207,7 +216,12 @@ def begin(
             lines.append(known.line())
         except UsageError as why:
             lines.append(f"{why}; the search starts without them")
-    resume.begin(run, settings, space, narrowed, None if known is None else known.record)
+    sources: resume.Sources = {
+        "narrowed": narrowed,
+        "imported": None if known is None else known.record,
+        "learned": None if learning is None else learning.record,
+    }
+    resume.begin(run, settings, space, sources)
     if known is not None:
         known.write(run)
     return lines

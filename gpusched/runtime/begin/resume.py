@@ -9,7 +9,8 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, TypedDict
 
 import msgspec
 
@@ -18,7 +19,7 @@ from gpusched.hyperparameters import HyperParameters
 from gpusched.runtime import reader
 from gpusched.runtime.scheduler import versions
 from gpusched.storage.files import make_folder
-from gpusched.storage.records import Imported, Narrowed, SearchRecord
+from gpusched.storage.records import Imported, Learned, Narrowed, SearchRecord
 from gpusched.storage.rundir import RunDir, write_record
 from gpusched.trial.settings import Settings
 
@@ -29,9 +30,15 @@ _BUDGETS = {"max_trials"}
 _NEWER = {"alpha", "beta"}
 
 
-def record_of(
-    settings: Settings, space: dict[str, Any], narrowed: Narrowed | None = None, imported: Imported | None = None
-) -> SearchRecord:
+class Sources(TypedDict, total=False):
+    """What a search starts from beside its space."""
+
+    narrowed: Narrowed | None
+    imported: Imported | None
+    learned: Learned | None
+
+
+def record_of(settings: Settings, space: dict[str, Any], sources: Sources | None = None) -> SearchRecord:
     """The search.json of a new search. Without a seed one is drawn, and kept."""
     return SearchRecord(
         algorithm=settings.algorithm,
@@ -51,22 +58,18 @@ def record_of(
         versions=dict(versions(("gpusched", "keras", "tensorflow", "jax", "torch", "numpy"))),
         created=time.time(),
         start=secrets.token_hex(8),
-        narrowed=narrowed,
-        imported=imported,
+        **(sources or {}),
     )
 
 
-def begin(
-    run: RunDir,
-    settings: Settings,
-    space: dict[str, Any],
-    narrowed: Narrowed | None = None,
-    imported: Imported | None = None,
-) -> None:
-    """Writes search.json. Raises UsageError where the folder does not take it."""
+def begin(run: RunDir, settings: Settings, space: dict[str, Any], sources: Sources) -> None:
+    """Writes search.json. Raises UsageError where the folder does not take it, or nothing would be left to try."""
+    record = record_of(settings, space, sources)
+    if record.learned is not None and reader.build_oracle(record).plan().trials == 0:
+        raise UsageError(f"learn_from: every configuration has been trained in {record.learned.run} already")
     try:
         make_folder(run.path, run.trials.name)
-        write_record(run.search, record_of(settings, space, narrowed, imported))
+        write_record(run.search, record)
     except OSError as error:
         raise UsageError(f"{run.path}: cannot be written ({error.strerror}); choose another --run") from None
 
@@ -106,6 +109,9 @@ def _differences(old: SearchRecord, new: Settings) -> Iterator[tuple[str, Any, A
         yield "seed", old.seed, new.seed
     if new.objectives != old.objectives:
         yield "objective", _objectives(old.objectives), _objectives(new.objectives)
+    learned = None if old.learned is None else old.learned.run
+    if new.learn_from is not None and (learned is None or Path(new.learn_from).name != Path(learned).name):
+        yield "learn_from", learned, new.learn_from
     for name in sorted(old.arguments.keys() | new.arguments.keys()):
         if name in _NEWER and name not in old.arguments:
             continue

@@ -90,7 +90,7 @@ async def forecast(source: Load, options: Mapping[str, Any], *, calibrate: bool)
         if narrowing is None:
             record = resume.record_of(settings, space)
         else:
-            record = resume.record_of(settings, narrowing.space(space), narrowing.record)
+            record = resume.record_of(settings, narrowing.space(space), {"narrowed": narrowing.record})
         oracle = build_oracle(record)
         notes = [*machine.notes, *placement.notes, *(narrowing.lines() if narrowing is not None else ())]
         if settings.engine == "ray":
