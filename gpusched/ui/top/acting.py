@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from gpusched.core.policy import Phase
 from gpusched.core.search import Search
-from gpusched.core.trial import FINAL, LOST, TrialState, standing
+from gpusched.core.trial import FINAL, LOST, Trial, standing
+from gpusched.errors import UsageError
+from gpusched.runtime.begin.wishes import may_retry
 
 #: What keys order, and what it is called.
 ORDERS = {"stop_trial": "stop", "retry": "retry", "pause": "pause", "cap": "change"}
@@ -12,10 +14,13 @@ ORDERS = {"stop_trial": "stop", "retry": "retry", "pause": "pause", "cap": "chan
 
 def refusal(search: Search, alive: bool, order: str, trial_id: int | None) -> str | None:
     """Why this order cannot be given now; None where it can. `alive` says that a scheduler works on the search."""
+    trial = None if trial_id is None else search.trials.get(trial_id)
     if not alive:
+        if order == "retry" and trial is not None and trial.state in LOST:
+            return f"the search is not running: `gpusched retry {trial.id}` continues it, and trains this trial again"
         return f"the search is not running: nothing to {ORDERS[order]}; `gpusched status` says how to continue it"
     if order in ("stop_trial", "retry"):
-        return _of_trial(search, order, trial_id)
+        return "no trial is selected" if trial is None else _of_trial(search, order, trial)
     if order == "pause":
         return "the search is stopping already" if search.phase is Phase.STOPPING else None
     if any("cpu" in slot.devices for slot in search.slots.slots.values()) or not search.slots.slots:
@@ -23,15 +28,15 @@ def refusal(search: Search, alive: bool, order: str, trial_id: int | None) -> st
     return None
 
 
-def _of_trial(search: Search, order: str, trial_id: int | None) -> str | None:
-    trial = None if trial_id is None else search.trials.get(trial_id)
-    if trial is None:
-        return "no trial is selected"
-    state = standing(trial, search.oracle)
+def _of_trial(search: Search, order: str, trial: Trial) -> str | None:
     if order == "stop_trial" and trial.state in FINAL:
-        return f"trial {trial.id} is {state}: only running and waiting trials can be stopped"
-    if order == "retry" and trial.state is not TrialState.RUNNING and trial.state not in LOST:
-        return f"trial {trial.id} is {state}: only running, failed and stopped trials are tried again"
+        state = standing(trial, search.oracle)
+        return f"trial {trial.id}: it is {state}; only running and waiting trials can be stopped"
+    if order == "retry":
+        try:
+            may_retry(trial.id, search)
+        except UsageError as error:
+            return str(error)
     return None
 
 

@@ -55,7 +55,7 @@ def told(made: Any, shown: NotebookView) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  # a drawing has no event to wait for
             await asyncio.sleep(0.01)
 

@@ -67,7 +67,7 @@ def column(app: Top, number: int) -> list[str]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  # the screen has no event to wait for
             await asyncio.sleep(0.01)
 
@@ -242,8 +242,8 @@ async def test_keys_act_on_what_is_alive_only(make_run: Callable[..., Any]) -> N
             await pilot.press("x", "y", "r", "y", "plus")
             await until(lambda: len(app._notifications) == 3)
             assert [note.message for note in app._notifications] == [
-                "trial 0 is completed: only running and waiting trials can be stopped",
-                "trial 0 is completed: only running, failed and stopped trials are tried again",
+                "trial 0: it is completed; only running and waiting trials can be stopped",
+                "trial 0: it is completed; only running, failed and stopped trials are tried again",
                 "the cap counts trials on a GPU, and this search runs on CPU slots",
             ]
     assert orders == []
@@ -291,11 +291,12 @@ async def test_a_trial_is_stopped_or_retried_only_after_a_question(make_run: Cal
 
 
 async def test_a_finished_search_can_only_be_looked_at(make_run: Callable[..., Any]) -> None:
-    """Keys that act ask nothing, and say why they do not; the footer shows them dimmed."""
-    app = top(make_run(algorithm="random", max_epochs=2, max_trials=3).finish())
+    """Keys that act ask nothing, and say why they do not, and what does; the footer shows them dimmed."""
+    app = top(make_run(algorithm="random", max_epochs=2, max_trials=3, failing={0}).finish())
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await pilot.press("p", "x", "r", "plus")
         await until(lambda: len(app._notifications) == 4)
+        assert any("`gpusched retry 0` continues it" in note.message for note in app._notifications)
         assert all(note.message.startswith("the search is not running") for note in app._notifications)
         dimmed = {binding.action for _, binding, enabled, _ in app.screen.active_bindings.values() if not enabled}
         assert dimmed == {"stop_trial", "retry", "pause", "cap(1)", "cap(-1)"}
