@@ -73,12 +73,14 @@ def best_of(search: Search, reported: Reported) -> Best | None:
 
 def in_full(search: Search, best: Best, reported: Reported) -> Best:
     """With the epochs of a trial that decided its length itself: to the search all of them are its job's last."""
-    trial, objective = search.trials[best.trial], search.oracle.objectives[0]
-    longer = best.finished and trial.state not in UNFINISHED and trial.epochs > best.budget
-    if not longer or not (lines := reported(best.trial)):
+    if not best.finished or search.trials[best.trial].state in UNFINISHED:
+        return best
+    lines, objective = reported(best.trial), search.oracle.objectives[0]
+    longest = max((line["epoch"] for line in lines), default=0)
+    if longest <= best.budget:
         return best
     epoch = min(lines, key=lambda line: objective.rank(objective.of(line)))["epoch"]
-    return replace(best, epoch=epoch, budget=max(line["epoch"] for line in lines))
+    return replace(best, epoch=epoch, budget=longest)
 
 
 def finished_trial(oracle: Oracle, trial_id: int) -> Best | None:

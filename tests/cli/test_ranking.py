@@ -133,14 +133,15 @@ def test_executions_in_training_count_as_their_mean(make_run: Callable[..., Any]
     assert best_score(oracle, lines) == pytest.approx(0.8)
 
 
+@pytest.mark.parametrize("told", [1, 5])
 def test_a_trial_that_decides_its_length_is_told_with_its_own_epochs(
-    make_run: Callable[..., Any], gpusched: Callable[..., Any]
+    told: int, make_run: Callable[..., Any], gpusched: Callable[..., Any]
 ) -> None:
     """Its job was of one epoch, and it reported five: everywhere the epoch of its best one is said."""
     made = make_run(algorithm="random", max_epochs=1, max_trials=1, slots=1)
     for epoch, score in enumerate([0.1, 0.5, 0.9, 0.7, 0.6], 1):
         metrics.append(made.dir.trial(0).metrics, {"epoch": epoch, "val_accuracy": score, "seconds": 1.0})
-    end = JobEnded(at=5.0, trial=0, attempt=1, end=End.COMPLETED, epochs=5, lines=5, scores={"val_accuracy": [0.9]})
+    end = JobEnded(at=5.0, trial=0, attempt=1, end=End.COMPLETED, epochs=told, lines=5, scores={"val_accuracy": [0.9]})
     made._ends.clear()
     made.handle(end)
     best = best_of(made.run.search, made.run.metrics)
