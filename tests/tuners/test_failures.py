@@ -74,12 +74,16 @@ FAILING = """
 
 def test_failures_in_a_row_are_a_runtime_error(loop: Callable[..., Any]) -> None:
     """It names the trials and the newest error."""
-    assert loop(FAILING.format(count=5)) == ["3 trials in a row failed (0, 1, 2); trial 2: odd 3", []]
+    assert loop(FAILING.format(count=5)) == [
+        "3 trials in a row failed (0, 1, 2); trial 2: ValueError: odd 3 (loop.py:7)",
+        [],
+    ]
 
 
 def test_a_search_of_failures_alone_warns(loop: Callable[..., Any]) -> None:
     """Fewer than max_consecutive_failed_trials are no error, though no trial is left."""
-    assert loop(FAILING.format(count=2)) == [None, ["complete, without one completed trial (trial 1: odd 2)"]]
+    said = "complete, without one completed trial (trial 1: ValueError: odd 2 (loop.py:7))"
+    assert loop(FAILING.format(count=2)) == [None, [said]]
 
 
 @pytest.mark.parametrize(
