@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shlex
 import sys
 import uuid
 from collections import deque
@@ -17,6 +18,7 @@ from gpusched.core.commands import AnyCommand, Finish, Launch
 from gpusched.core.events import AnyEvent, JobEnded, SessionClosed, SessionOpened
 from gpusched.core.search import Search
 from gpusched.printable import clean, tell
+from gpusched.storage.files import near
 from gpusched.storage.rundir import RunDir
 from gpusched.system.notebook import shell
 from gpusched.ui.curves import Curves
@@ -60,6 +62,11 @@ def ipython() -> Display:
 
 class CellTeller(Teller):
     """Names what one does in a notebook."""
+
+    def started(self, run: RunDir) -> list[str]:
+        self.look_at(run)
+        here = near(run.path)
+        return [f"results in {here}; `!gpusched logs {shlex.quote(here)}` shows what the trials print"]
 
     def ending(self, code: int) -> list[str]:
         if code == 130:
