@@ -68,7 +68,7 @@ async def picture(place: Path) -> str:
     """`top`, sorted by score, as an SVG that loads nothing."""
     app = Top(Run.open(place))
     async with app.run_test(size=TERMINAL) as pilot:
-        await pilot.press("s")
+        await pilot.press("s", "down", "down")
         await pilot.pause(3)
         drawn = app.export_screenshot(title="gpusched top")
         return re.sub(r"@font-face\s*\{.*?\}|<!--.*?-->", "", drawn, flags=re.DOTALL)

@@ -93,6 +93,7 @@ class Top(App[None]):
         self._facts: Facts | None = None
         self._pid: int | None = None  #: of the scheduler
         self._columns: list[Column] = []
+        self._dimmed: set[str] | None = None  #: orders whose keys can do nothing now
         self._head = Static(id="head", markup=False)
         self._slots = Static(id="slots", markup=False)
         self._typed = Input(id="filter", placeholder="failed   12   adam   lr<0.01   (Enter keeps it, Esc shows all)")
@@ -152,7 +153,7 @@ class Top(App[None]):
         self._head.update(self._headline(facts))
         self._slots.update(self._devices(facts) if pid is not None else "")
         self._show_trials(facts)
-        self.refresh_bindings()
+        self._dim_keys()
         if self.selected is not None:
             await self._about.show(self.watched.search.trials[self.selected], facts.objective)
 
@@ -248,6 +249,13 @@ class Top(App[None]):
     def _refusal(self, action: str) -> str | None:
         alive = self._pid is not None
         return acting.refusal(self.watched.search, alive, action, self.selected) if action in acting.ORDERS else None
+
+    def _dim_keys(self) -> None:
+        """The footer is made anew, which one sees, only where a key has come to act or to act no more."""
+        dimmed = {action for action in acting.ORDERS if self._refusal(action) is not None}
+        if dimmed != self._dimmed:
+            self._dimmed = dimmed
+            self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that can do nothing now are shown dimmed."""
