@@ -20,7 +20,7 @@ from gpusched.ui import words
 from gpusched.ui.draw import Load, best, progress, slots
 from gpusched.ui.facts import Facts, Observer
 from gpusched.ui.order import order
-from gpusched.ui.ranking import sorted_trials
+from gpusched.ui.ranking import rule, sorted_trials
 from gpusched.ui.status import state
 from gpusched.ui.top import acting
 from gpusched.ui.top.about import About
@@ -242,7 +242,7 @@ class Top(App[None]):
         self.call_after_refresh(self._table.focus)
 
     def action_help(self) -> None:
-        self.push_screen(Help())
+        self.push_screen(Help(rule(self.watched.search.oracle)))
 
     # ------------------------------------------------------------------ acting
 

@@ -73,6 +73,11 @@ class Help(ModalScreen[None]):
         ("q", "dismiss", "Close"),
     ]
 
+    def __init__(self, rule: str) -> None:
+        """`rule` says how trials are ranked."""
+        super().__init__()
+        self._rule = rule
+
     def compose(self) -> ComposeResult:
         width = max(len(keys) for keys, _ in KEYS)
         with VerticalScroll() as box:
@@ -80,3 +85,4 @@ class Help(ModalScreen[None]):
             box.border_subtitle = "Esc closes"
             for keys, does in KEYS:
                 yield Label(f"{keys:<{width}}  {does}", markup=False)
+            yield Label(self._rule, markup=False)

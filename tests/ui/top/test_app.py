@@ -217,7 +217,7 @@ async def test_the_filter_shows_some_trials(make_run: Callable[..., Any]) -> Non
 
 
 async def test_help_names_every_key(make_run: Callable[..., Any]) -> None:
-    """`?` shows them all on a small terminal, and closes again."""
+    """`?` shows them all on a small terminal, with the rule by which trials are ranked, and closes again."""
     app = top(make_run(algorithm="random", max_epochs=2, max_trials=3).finish())
     async with app.run_test(size=SMALL) as pilot:
         await pilot.press("question_mark")
@@ -227,6 +227,7 @@ async def test_help_names_every_key(make_run: Callable[..., Any]) -> None:
         names = {app.get_key_display(binding) for binding in Top.BINDINGS if isinstance(binding, Binding)}
         names |= {DISPLAYED.get(binding[0], binding[0]) for binding in Top.BINDINGS if isinstance(binding, tuple)}
         assert {DISPLAYED.get(name, name) for name in names} <= named
+        assert any("Trials are ranked by score: " in line for line in lines)
         await pilot.press("escape")
         await until(lambda: not any("keys of gpusched top" in line for line in screen(app)))
 
