@@ -22,9 +22,10 @@ from gpusched.errors import GpuschedError, UsageError
 from gpusched.hyperparameters import HyperParameters, serialize
 from gpusched.objective import Objective
 from gpusched.oracles import KINDS, ORACLES, Oracle
+from gpusched.storage.claim import TrialProcess
 from gpusched.storage.journal import JournalReader, Line
 from gpusched.storage.metrics import lines_of
-from gpusched.storage.reading import Unreadable, read_content
+from gpusched.storage.reading import Unreadable, read, read_content
 from gpusched.storage.records import SearchRecord
 from gpusched.storage.rundir import RunDir
 from gpusched.storage.snapshot import WORTH, keep, restore, uncollected
@@ -182,10 +183,17 @@ class Run:
                 damage.append(f"{path}: has {len(found.epochs)} epochs, the journal says {known.lines}")
             elif found.epochs and max(line["epoch"] for line in found.epochs) < known.epochs:
                 damage.append(f"{path}: ends before epoch {known.epochs}, which the journal has")
+            if damage and self._launched_since(trial, known.attempt):
+                damage = []
         self.damage.pop(trial, None)
         if damage:
             self.damage[trial] = damage
         return found.epochs
+
+    def _launched_since(self, trial: int, attempt: int) -> bool:
+        """Whether the trial trains again since the journal was read: what it reports is not behind it, but ahead."""
+        process = read(self.dir.trial(trial).process, TrialProcess)
+        return isinstance(process, TrialProcess) and process.attempt > attempt
 
     @property
     def opened(self) -> SessionOpened | None:

@@ -16,8 +16,11 @@ from rich.console import Console
 from gpusched.core.commands import Launch
 from gpusched.core.events import JobEnded, PauseAsked, ResumeAsked, StopAsked
 from gpusched.core.outcome import End
+from gpusched.core.trial import TrialState
 from gpusched.runtime.reader import Run
 from gpusched.storage import metrics
+from gpusched.storage.claim import TrialProcess
+from gpusched.storage.identity import own_identity
 from gpusched.storage.rundir import as_json, write_whole
 from gpusched.ui import words
 from gpusched.ui.draw import Load, panel, title
@@ -284,3 +287,22 @@ def test_bytes_are_told_as_nvidia_smi_does(count: int) -> None:
     power = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}[unit]
     assert abs(float(number) * power - count) <= max(0.06 * power, 0.006 * count)
     assert unit == "TiB" or float(number) < 1024
+
+
+def test_a_trial_that_went_on_meanwhile_is_not_damaged(make_run: Callable[..., Any]) -> None:
+    """Between the journal and the metrics there is a moment: epochs trained in it are no complaint, others are."""
+    made = make_run(slots=1)
+    while made.out[0].start_epoch == 0:
+        made.step()
+    promoted = made.out[0].trial
+    behind = Run.open(made.dir.path)
+    behind.search.trials[promoted].state = TrialState.PENDING
+    behind.search.trials[promoted].attempt -= 1
+    behind.search.trials[promoted].lines = 1
+    made.train(made.out[0], epochs=1)
+    assert len(behind.metrics(promoted)) == 2
+    assert list(behind.damage) == [promoted]
+    process = TrialProcess(attempt=made.out[0].attempt, identity=own_identity(made.dir.path))
+    made.dir.trial(promoted).process.write_bytes(as_json(process))
+    assert len(behind.metrics(promoted)) == 2
+    assert behind.damage == {}
