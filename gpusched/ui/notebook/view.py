@@ -86,6 +86,7 @@ class NotebookView:
         self._logs = Logs() if logs or printing else None
         self._printing = printing
         self._printed: deque[str] = deque(maxlen=LOG_LINES)
+        self._first: list[str] = []  #: where the results are, and what the search is about to do
         self._notices: deque[str] = deque(maxlen=NOTICES)
         self._shown: str | None = None
         self._observer: Observer | None = None
@@ -102,7 +103,7 @@ class NotebookView:
         if self._logs is not None:
             self._logs.run = run
         self._curves = Curves(run)
-        self._notices.extend(self._teller.started(run))
+        self._first.extend(self._teller.started(run))
         self._draw()
 
     def event(self, event: AnyEvent, commands: list[AnyCommand], search: Search) -> None:
@@ -111,14 +112,15 @@ class NotebookView:
             for command in commands:
                 if isinstance(command, Launch):
                     self._logs.begin(command)
-        nothing_left = any(isinstance(each, Finish) and each.code == 0 for each in commands)
-        if worth_keeping(event) and not isinstance(event, SessionOpened | SessionClosed):
-            self._notices.extend(self._teller.lines(event, [], search))
-        elif isinstance(event, SessionOpened) and nothing_left:
-            self._notices.append("nothing is left to train: a larger budget continues it, overwrite=True starts anew")
         if isinstance(event, SessionClosed):
             self._over = True
             self._end(event, search)
+        elif isinstance(event, SessionOpened):
+            self._first.extend(self._teller.lines(event, [], search))
+            if any(isinstance(each, Finish) and each.code == 0 for each in commands):
+                self._first.append("nothing is left to train: a larger budget continues it, overwrite=True starts anew")
+        elif worth_keeping(event):
+            self._notices.extend(self._teller.lines(event, [], search))
 
     async def show(self, run: Run) -> None:
         self._observer = Observer(run)
@@ -138,11 +140,12 @@ class NotebookView:
     def _draw(self) -> None:
         if self._over:
             return
+        notices = [*self._first, *self._notices]
         if self._observer is None:
-            self._put(html.page(*(html.line(html.faint(each)) for each in self._notices)), "\n".join(self._notices))
+            self._put(html.page(*(html.line(html.faint(each)) for each in notices)), "\n".join(notices))
             return
         facts = self._observer.look()
-        self._put(panel(facts, list(self._notices), list(self._printed), _HINT), plain(facts))
+        self._put(panel(facts, notices, list(self._printed), _HINT), plain(facts))
 
     def _end(self, event: SessionClosed, search: Search) -> None:
         """The last state, which is saved with the notebook."""
@@ -151,7 +154,7 @@ class NotebookView:
         best = best_trials(ranked[:BEST], search.oracle.objectives[0].name)
         _, *more = self._teller.last(event, search)
         head = html.line(html.bold(f"search ended: {event.reason}"), html.text(told))
-        rest = [html.line(html.faint(each)) for each in (*self._notices, *more)]
+        rest = [html.line(html.faint(each)) for each in (*self._first, *self._notices, *more)]
         logs = html.block(self._printed) if self._printed else ""
         self._put(html.page(head, best, *rest, logs), told)
 

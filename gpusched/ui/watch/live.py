@@ -24,7 +24,7 @@ from gpusched.ui import words
 from gpusched.ui.draw import Load, panel
 from gpusched.ui.facts import Facts, Observer
 from gpusched.ui.watch.meter import Meter
-from gpusched.ui.watch.plain import Teller
+from gpusched.ui.watch.plain import Onlooker, Teller
 from gpusched.ui.watch.terminal import Output, Painter
 
 if TYPE_CHECKING:
@@ -118,8 +118,7 @@ def follow(
     """Shows a run that another process works on, until that ends. Returns its exit code; None: it ended without one."""
     painter = Painter(output)
     screen = Screen(output, run, hint=hint, painter=painter)
-    teller = Teller()
-    teller.look_at(run.dir)
+    teller = Onlooker(run)
     closed: SessionClosed | None = None
     try:
         while not output.lost:

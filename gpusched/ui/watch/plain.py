@@ -193,6 +193,23 @@ class Teller:
                 return f"trial {trial.id}: {verb}{': ' + why if why else ''}{retry}"
 
 
+class Onlooker(Teller):
+    """Tells of a run that another process works on."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self._run = run
+        self.look_at(run.dir)
+
+    def ending(self, code: int) -> list[str]:
+        from gpusched.ui.status import carry_on
+
+        if code != 130:
+            return super().ending(code)
+        how = carry_on(self._run)
+        return [f"continue with `{how}`" if self._run.record.script is not None else f"to continue: {how}"]
+
+
 class PlainView:
     """A View of lines."""
 
@@ -281,8 +298,7 @@ def summary(search: Search, best: Best | None) -> str:
 
 def follow_lines(run: Run, output: Output, *, alive: Callable[[], bool], sleep: Callable[[float], None]) -> int | None:
     """Tells what happens to a run that another process works on. Returns its exit code; None: it ended without one."""
-    teller, told = Teller(), len(run.launches)
-    teller.look_at(run.dir)
+    teller, told = Onlooker(run), len(run.launches)
     while not output.lost:
         going = alive()  # asked first: what is written before the end is read after it
         events = run.update()

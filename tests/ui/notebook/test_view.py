@@ -68,12 +68,14 @@ async def test_a_search_is_one_panel(make_run: Callable[..., Any], cell: Cell) -
     shown.message("no NVIDIA driver")
     shown.started(made.dir)
     assert "no NVIDIA driver" in cell.html
+    shown.event(made.run.events[0], [], made.run.search)
     drawing = asyncio.create_task(shown.show(made.run))
     made.step()
     made.step()
     for launch in made.out:
         made.train(launch, 1)
     await until(lambda: "2 of 6 trials done" in cell.html and "1/2" in cell.html)
+    assert "random · maximise val_accuracy · 6 trials, 12 epochs · 2 slots" in cell.html
     assert "trial 1: failed: ValueError: units is odd" in cell.html
     assert cell.text.startswith("digits: running, 2 of 6 trials done; best val_accuracy 0.")
     made.finish()

@@ -38,13 +38,19 @@ def test_the_last_line_points_onward(
 
 
 @pytest.mark.parametrize("live", [False, True])
-def test_so_does_the_last_line_of_attach(make_run: Callable[..., Any], live: bool) -> None:
-    """Where the search is complete; who looks on has no command that continues it."""
+@pytest.mark.parametrize("code", [0, 130])
+def test_so_does_the_last_line_of_attach(
+    make_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, live: bool, code: int
+) -> None:
+    """Who looks on did not start the search: the command that continues it is written out."""
     made = make_run(algorithm="random", max_epochs=1, max_trials=2)
-    opened = Run.open(made.dir.path)
+    monkeypatch.chdir(made.dir.path.parent.parent)
+    stopped = SessionClosed(at=1.0, reason="stopped", code=130)
+    end = made.finish if code == 0 else lambda: made.handle(stopped)
     stream = io.StringIO()
-    options: dict[str, Any] = {"sleep": lambda _: made.finish(), **({"hint": ""} if live else {})}
-    code = (follow if live else follow_lines)(opened, Output(stream), alive=lambda: True, **options)
-    assert code == 0
+    options: dict[str, Any] = {"sleep": lambda _: end(), **({"hint": ""} if live else {})}
+    opened = Run.open(made.dir.path)
+    assert (follow if live else follow_lines)(opened, Output(stream), alive=lambda: True, **options) == code
     *_, summary, last = stream.getvalue().splitlines()
-    assert (summary.partition(" in ")[0].split("\r")[-1].endswith("2 trials, 2 epochs"), last) == (True, ONWARD)
+    assert "2 trials, " in summary
+    assert last == (ONWARD if code == 0 else "continue with `gpusched run digits.py --run runs/digits`")
