@@ -19,6 +19,7 @@ from gpusched.storage.rundir import RunDir
 from gpusched.storage.runs.removal import size_of
 from gpusched.ui import answers, words
 from gpusched.ui.ranking import best_of
+from gpusched.ui.watch.terminal import console
 
 #: What people are told in place of a word for programs.
 _WORDS = {"abandoned": "killed", "new": "not started"}
@@ -79,16 +80,23 @@ def shown_state(word: str) -> str:
     return _WORDS.get(word, word)
 
 
-def table(rows: Sequence[answers.Listed], now: float | None = None) -> Table:
-    """One line a run; as wide as it needs to be."""
-    now = time.time() if now is None else now
+def table(rows: Sequence[answers.Listed], width: int) -> Table:
+    """One line a run, as wide as it needs to be: names are typed again. Objectives' names stand where there is room."""
+    whole = _table(rows, named=True)
+    fits = console(width=10 * width).measure(whole).maximum <= width
+    return whole if fits else _table(rows, named=False)
+
+
+def _table(rows: Sequence[answers.Listed], *, named: bool) -> Table:
+    now = time.time()
     made = Table(box=None, padding=(0, 2, 0, 0), header_style="bright_black", pad_edge=False)
     for name, right in (("run", False), ("state", False), ("trials", True), ("best", False), ("age", True)):
         made.add_column(Text(name), justify="right" if right else "left", no_wrap=True)
     made.add_column(Text("size"), justify="right", no_wrap=True)
     for row in rows:
         began = row.began if row.began is not None else row.changed
-        best = "" if row.best is None else f"{words.clean(row.objective or '')} {words.score(row.best)}"
+        score = "" if row.best is None else words.score(row.best)
+        best = f"{words.clean(row.objective or '')} {score}" if named and score else score
         cells = [
             words.clean(near(Path(row.run))),
             shown_state(row.state),

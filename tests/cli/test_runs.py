@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from gpusched.storage import identity
 from gpusched.storage.lock import RunLock
 from gpusched.storage.rundir import RunDir
 from gpusched.storage.runs.known import below, of_this_user, remember
+from gpusched.ui.listing import listed, table
+from gpusched.ui.watch.terminal import console
 
 
 @pytest.fixture
@@ -53,6 +56,18 @@ def test_runs_are_listed(folder: Path, make_run: Callable[..., Any], gpusched: C
     assert [line.split("  ")[0] for line in lines[1:6]] == [str(Path(row["run"]).relative_to(folder)) for row in told]
     assert "runs/killed        killed " in said.out
     assert "describes no search" in lines[-1] or "search.json" in lines[-1]
+
+
+def test_in_a_narrow_window_no_word_is_cut(folder: Path, make_run: Callable[..., Any]) -> None:
+    """The objective's name gives way to the names of runs, which are typed again."""
+    make_run("digits-20261201-183800").finish()
+    rows = listed(below(folder))
+    for width, named in ((80, False), (120, True)):
+        paper = console(width=width, file=io.StringIO())
+        paper.print(table(rows, width))
+        (line,) = paper.file.getvalue().splitlines()[1:]
+        assert line.startswith("runs/digits-20261201-183800  complete      17  ")
+        assert ("val_accuracy" in line, "…" in line) == (named, False)
 
 
 def test_only_runs_below_here_but_for_all(

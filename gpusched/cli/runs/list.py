@@ -29,8 +29,8 @@ def command(everywhere: bool, as_json: bool) -> int:
         other = "" if everywhere else "; `gpusched list --all` shows yours in other folders"
         say(f"no run {'of yours' if everywhere else 'below this folder'}{other}")
         return 0
-    paper = console() if sys.stdout.isatty() else console(width=WIDE)
-    paper.print(Harmless(table(rows)), soft_wrap=True)
+    width = console().width if sys.stdout.isatty() else WIDE
+    console(width=WIDE).print(Harmless(table(rows, width)), soft_wrap=True)
     for row in rows:
         if row.problem is not None:
             say(f"{row.run}: {row.problem}")
