@@ -44,7 +44,7 @@ FAILED = Failure(kind="ValueError", message="odd")
 
 def test_failures_that_end_a_search() -> None:
     """In a row they are an error, a RuntimeError too; all trials of a search are only warned of."""
-    with pytest.raises(RuntimeError, match=r"3 trials in a row failed \(0, 1, 2\); trial 2: odd"):
+    with pytest.raises(RuntimeError, match=r"3 trials in a row failed \(0, 1, 2\); trial 2: ValueError: odd"):
         judge(*ended(End.FAILED, End.FAILED, End.FAILED, failure=FAILED))
     with pytest.warns(RuntimeWarning, match=r"complete, without one completed trial \(trial 1: odd\)"):
         judge(*ended(End.FAILED, End.FAILED, failure=FAILED))
