@@ -43,7 +43,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 _UNNAMED = {"", "signal", "exit", "nan", "hang", "launch", "oversize", "superseded", "unreadable", "unreported"}
 _UNNAMED |= {"objective"}
 #: Characters of a message that people are shown in a line; the log and `--json` have all of it.
-_BRIEF = 140
+_BRIEF = 200
 #: What Keras and TensorFlow put around the one sentence that says what is wrong.
 _AROUND = (
     (re.compile(r"^Exception encountered when calling (layer )?\S+( \(type \S+\))?\. "), ""),

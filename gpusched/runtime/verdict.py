@@ -42,4 +42,4 @@ def _nothing_completed(finish: Finish, search: Search) -> None:
     if trials and all(trial.state is TrialState.OVERSIZE for trial in trials):
         raise SearchFailed(f"{finish.reason}: every model has more parameters than max_model_size")
     said = [f"trial {trial.id}: {trial.failure.brief}" for trial in trials if trial.failure is not None]
-    warnings.warn(f"{finish.reason}{f' ({said[-1]})' if said else ''}", RuntimeWarning, stacklevel=5)
+    warnings.warn(f"{finish.reason}{f' ({said[-1]})' if said else ''}", RuntimeWarning, stacklevel=6)

@@ -114,4 +114,6 @@ except gs.errors.GpuschedError as error:
     )
     code, said = lab.finish(command=python(lab))
     assert code == 0, said
-    assert re.search(r"raised: 3 trials in a row failed \(0, 1, 2\); trial [0-2]: ValueError: odd \(search it.py:14\)", said)
+    assert re.search(
+        r"raised: 3 trials in a row failed \(0, 1, 2\); trial [0-2]: ValueError: odd \(search it.py:14\)", said
+    )

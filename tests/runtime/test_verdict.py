@@ -46,7 +46,7 @@ def test_failures_that_end_a_search() -> None:
     """In a row they are an error, a RuntimeError too; all trials of a search are only warned of."""
     with pytest.raises(RuntimeError, match=r"3 trials in a row failed \(0, 1, 2\); trial 2: ValueError: odd"):
         judge(*ended(End.FAILED, End.FAILED, End.FAILED, failure=FAILED))
-    with pytest.warns(RuntimeWarning, match=r"complete, without one completed trial \(trial 1: odd\)"):
+    with pytest.warns(RuntimeWarning, match=r"complete, without one completed trial \(trial 1: ValueError: odd\)"):
         judge(*ended(End.FAILED, End.FAILED, failure=FAILED))
 
 

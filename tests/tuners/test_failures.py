@@ -68,7 +68,7 @@ FAILING = """
             tuner.search()
         except RuntimeError as error:
             said = str(error)
-    print(json.dumps([said, [str(each.message) for each in caught]]))
+    print(json.dumps([said, [[str(each.message), each.filename == __file__] for each in caught]]))
 """
 
 
@@ -81,9 +81,9 @@ def test_failures_in_a_row_are_a_runtime_error(loop: Callable[..., Any]) -> None
 
 
 def test_a_search_of_failures_alone_warns(loop: Callable[..., Any]) -> None:
-    """Fewer than max_consecutive_failed_trials are no error, though no trial is left."""
+    """Fewer than max_consecutive_failed_trials are no error, though no trial is left; the line of search() is named."""
     said = "complete, without one completed trial (trial 1: ValueError: odd 2 (loop.py:7))"
-    assert loop(FAILING.format(count=2)) == [None, [said]]
+    assert loop(FAILING.format(count=2)) == [None, [[said, True]]]
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from gpusched.core.outcome import Failure
 from gpusched.core.trial import Trial, TrialState
 from gpusched.oracles import Job
 from gpusched.ui import failures
+from gpusched.ui.report.data import collect
 
 KERAS = (
     "Exception encountered when calling Dense.call().\n\n\x1b[1mMatrix size-incompatible: In[0]: [32,5], In[1]: [4,10] "
@@ -46,7 +50,7 @@ def test_a_message_is_what_is_wrong_and_where(message: str, brief: str) -> None:
 def test_a_long_message_is_cut_between_words() -> None:
     """A line stays readable, and says that there is more."""
     brief = lost(0, "a tensor of another shape " * 20).failure.brief  # type: ignore[union-attr]
-    assert len(brief) < 180
+    assert len(brief) < 240
     assert brief.endswith(" … (train.py:5)")
 
 
@@ -73,3 +77,11 @@ def test_trials_that_were_stopped_are_not_failures() -> None:
     """What a person has stopped is no error."""
     stopped = Trial(0, Job(0, {}, 0, 1), state=TrialState.STOPPED)
     assert failures.groups([stopped]) == []
+
+
+def test_the_page_has_the_groups(make_run: Callable[..., Any]) -> None:
+    """One entry for all trials that failed alike, each trial with its reason."""
+    made = make_run(failing={3, 4, 9}, algorithm="random", max_epochs=2, max_trials=10).finish()
+    data = collect(made.run, None)
+    assert data["failures"] == [{"reason": "3 trials (3, 4, 9): ValueError: units is odd", "trials": [3, 4, 9]}]
+    assert [trial["reason"] for trial in data["trials"] if "reason" in trial] == ["ValueError: units is odd"] * 3
