@@ -30,7 +30,7 @@ class Standing(enum.StrEnum):
     WAITING = "waiting"  #: for a slot, or for the decision whether it is promoted
     COMPLETED = "completed"  #: trained in full, or until it stopped itself
     ELIMINATED = "eliminated"  #: trained to the end of a rung, and not promoted
-    STOPPED = "stopped"  #: by hand
+    STOPPED = "stopped"  #: by hand, whether its score counts or not
     FAILED = "failed"  #: too large a model included
 
 
@@ -146,7 +146,11 @@ _STANDINGS: Mapping[TrialState, Standing] = {
 
 def standing(trial: Trial, oracle: Oracle) -> Standing:
     """What to tell of a trial."""
+    seen = oracle.trials[trial.id]
+    ended = trial.state in (TrialState.PAUSED, TrialState.COMPLETED)
+    if ended and trial.keep_asked and seen.epochs < oracle.max_epochs:
+        return Standing.STOPPED
     # Every bracket's last rung ends at max_epochs; one that stopped itself early rises to it without training.
-    if trial.state is TrialState.COMPLETED and oracle.staged and oracle.trials[trial.id].budget < oracle.max_epochs:
+    if trial.state is TrialState.COMPLETED and oracle.staged and seen.budget < oracle.max_epochs:
         return Standing.ELIMINATED
     return _STANDINGS[trial.state]

@@ -68,6 +68,18 @@ def test_failures_stops_and_interruptions(make_run: Callable[..., Any]) -> None:
     assert {row.trial: row.state for row in trial_rows(made.run.search, [], {})} == told
 
 
+def test_who_is_stopped_and_keeps_the_score_is_stopped(make_run: Callable[..., Any]) -> None:
+    """A person has ended it: it is neither completed nor eliminated, and its reason is no failure's."""
+    made = make_run(slots=1, max_epochs=9, factor=3)
+    made.step()
+    made.handle(TrialStopAsked(at=2.0, trial=0, keep=True))
+    assert standings(made)[0] is S.STOPPED
+    made.finish()
+    assert standings(made)[0] is S.STOPPED
+    (told,) = [trial for trial in collect(made.run, None)["trials"] if trial["state"] == "stopped"]
+    assert (told["id"], "reason" in told) == (0, False)
+
+
 def test_every_state_has_its_word(make_run: Callable[..., Any]) -> None:
     """Whatever states the scheduler tells apart, people have six."""
     made = make_run().finish()

@@ -151,7 +151,7 @@ for (const { name, share } of DATA.importance) {
 
 // ---- failed and stopped trials
 {
-  const lost = DATA.trials.filter((t) => t.state === "failed" || t.state === "stopped");
+  const lost = DATA.trials.filter((t) => t.reason !== undefined && (t.state === "failed" || t.state === "stopped"));
   $("failures-card").hidden = !lost.length;
   const show = (trial, where, reason) => {
     const details = make("details", undefined, where), summary = make("summary", undefined, details);
