@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.containers import Vertical
-from textual.widgets import RichLog, Static, TabbedContent, TabPane
+from textual.containers import Vertical, VerticalScroll
+from textual.widgets import RichLog, Static, TabbedContent, TabPane, Tabs
 
-from gpusched.core.trial import Trial, standing
-from gpusched.ui import words
+from gpusched.core.trial import LOST, Trial, standing
+from gpusched.ui import failures, words
 from gpusched.ui.curves import Curves
 from gpusched.ui.logs.tail import LogFile
 from gpusched.ui.ranking import best_of
@@ -43,15 +43,18 @@ class About(Vertical):
                 yield self._curve
             with TabPane("Log (l)", id="log-tab"):
                 yield self._text
-            with TabPane("Values (v)", id="values-tab"):
+            with TabPane("Values (v)", id="values-tab"), VerticalScroll():
                 yield self._values
+
+    def on_mount(self) -> None:
+        self.query_one(Tabs).can_focus = False  # Keys turn them: Tab goes to what is in them.
 
     def turn_to(self, tab: str) -> None:
         self._tabs.active = tab
 
     async def show(self, trial: Trial, objective: str) -> None:
         """The trial as it is now."""
-        self._show_curve(trial.id, objective)
+        self._show_curve(trial, objective)
         self._show_values(trial)
         await self.show_log(trial.id)
 
@@ -76,13 +79,20 @@ class About(Vertical):
         lines = [f"{words.clean(name):<{width}}  {words.value(value)}" for name, value in trial.values.items()]
         if trial.failure is not None:
             lines += ["", words.plain_lines(trial.failure.traceback or trial.failure.message)]
-        head = f"trial {trial.id}, {standing(trial, self._run.search.oracle)}"
-        self._values.update(Text("\n".join([head, "", *lines])))
+        self._values.update(Text("\n".join([self._state(trial), "", *lines])))
 
-    def _show_curve(self, trial: int, objective: str) -> None:
-        curves = [Curve(f"trial {trial}", self._points(trial, objective), "cyan")]
+    def _state(self, trial: Trial) -> str:
+        """With why it failed, and at which line of the user's."""
+        state = f"trial {trial.id}, {standing(trial, self._run.search.oracle)}"
+        return f"{state}: {failures.reason(trial)}" if trial.state in LOST else state
+
+    def _show_curve(self, trial: Trial, objective: str) -> None:
+        curves = [Curve(f"trial {trial.id}", self._points(trial.id, objective), "cyan")]
+        if trial.state in LOST and not curves[0].points:
+            self._curve.update(Text(f"{self._state(trial)}\n\nv shows the whole error, l what the trial printed"))
+            return
         leader = best_of(self._run.search, self._curves.of)
-        if leader is not None and leader.trial != trial:
+        if leader is not None and leader.trial != trial.id:
             curves.append(Curve(f"best, trial {leader.trial}", self._points(leader.trial, objective), "green"))
         size = self._curve.size
         self._curve.update(Group(*chart(curves, size.width - 2, size.height)))

@@ -56,7 +56,8 @@ class Top(App[None]):
     #trials { height: 1fr; min-height: 4; scrollbar-size-horizontal: 0; }
     #about { height: 40%; min-height: 8; }
     .low #slots, .flat #about { display: none; }
-    RichLog, #curve, #values { height: 1fr; padding: 0 1; }
+    RichLog, #curve { height: 1fr; padding: 0 1; }
+    #values { height: auto; padding: 0 1; }
     TabPane { padding: 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -22,6 +22,7 @@ KEYS = (
     ("/", "show some trials only: failed, 12, adam, lr<0.01 score>0.9"),
     ("Esc", "show all trials again"),
     ("c l v", "curve, log or values of the chosen trial"),
+    ("Tab", "to the log or the values, to scroll there, and back"),
     ("x", "stop the chosen trial, and keep its score or not"),
     ("r", "retry the chosen trial: a running, failed or stopped one"),
     ("p", "pause the search, or resume it"),

@@ -19,6 +19,7 @@ from gpusched.storage.lock import RunLock
 
 textual = pytest.importorskip("textual")
 from textual.binding import Binding  # noqa: E402
+from textual.containers import VerticalScroll  # noqa: E402
 from textual.widgets import DataTable, RichLog, Static  # noqa: E402
 
 from gpusched.ui.top.app import Top  # noqa: E402
@@ -259,6 +260,24 @@ async def test_a_trials_log_and_values_are_shown(make_run: Callable[..., Any]) -
         await until(lambda: len(app.query_one("#log", RichLog).lines) == 2)
         await pilot.press("v", "down")
         await until(lambda: "ValueError: units is odd" in str(app.query_one("#values", Static).render()))
+
+
+async def test_why_a_trial_failed_is_seen_at_once(make_run: Callable[..., Any]) -> None:
+    """In the place of the curve that it has not; all of it stands below its values, and Tab goes there to scroll."""
+    hp = HyperParameters()
+    for name in ("units", *"abcdefghijkl"):
+        hp.Int(name, 16, 64, step=16)
+    app = top(make_run(algorithm="random", max_epochs=2, max_trials=3, failing={0}, space=hp).finish())
+    async with app.run_test(size=SMALL) as pilot:
+        await until(lambda: any(line == " trial 0, failed: ValueError: units is odd" for line in screen(app)))
+        await pilot.press("v")
+        await until(lambda: any(line.startswith(" units") for line in screen(app)))
+        pane = app.query_one("#values").parent
+        assert isinstance(pane, VerticalScroll)
+        await pilot.press("tab", "end")
+        await until(lambda: pane.has_focus and any(line.startswith(" Traceback") for line in screen(app)))
+        await pilot.press("tab")
+        await until(lambda: app.query_one("#trials").has_focus)
 
 
 async def test_it_follows_a_search_it_did_not_start(make_run: Callable[..., Any]) -> None:
