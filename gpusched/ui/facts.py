@@ -270,8 +270,8 @@ def _reported(lines: list[dict[str, Any]], executions: int) -> tuple[int, int]:
     """How often the trial is trained, and the epochs that all these trainings have reported."""
     if not lines or "execution" not in lines[0]:
         return 1, int(lines[-1]["epoch"]) if lines else 0  # A loop of its own makes but one.
-    newest = {line["execution"]: int(line["epoch"]) for line in lines}
-    return executions, sum(newest.values())
+    newest = {line.get("execution", 0): int(line["epoch"]) for line in lines}
+    return max(executions, len(newest)), sum(newest.values())
 
 
 def _trial_left(lines: list[dict[str, Any]], epochs: int, wall: float, changed_at: float | None) -> float | None:
