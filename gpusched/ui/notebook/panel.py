@@ -67,14 +67,14 @@ def _slots(facts: Facts) -> str:
     shown = rows[:_SLOTS]
     placed = any(row.rung for row in shown)
     heads = ["device", "trial", *(["place"] if placed else []), "epoch", facts.objective, "left"]
-    table = html.table(
-        heads, [_slot(row, placed) for row in shown], [False, True, *([False] * placed), False, True, True]
-    )
+    scores = words.column([row.score for row in shown])
+    cells = [_slot(row, score, placed) for row, score in zip(shown, scores, strict=True)]
+    table = html.table(heads, cells, [False, True, *([False] * placed), False, True, True])
     more = html.line(html.faint(f"and {words.plural(len(rows) - _SLOTS, 'more slot')}")) if len(rows) > _SLOTS else ""
     return table + more
 
 
-def _slot(row: Row, placed: bool) -> list[str]:
+def _slot(row: Row, score: str, placed: bool) -> list[str]:
     place = [html.text(row.rung)] if placed else []
     if row.trial is None:
         return [html.text(row.label), "–", *place, html.faint("idle"), "", ""]
@@ -84,6 +84,6 @@ def _slot(row: Row, placed: bool) -> list[str]:
         str(row.trial),
         *place,
         f"{html.bar(trained, '6em')} {row.epoch}/{row.stop_epoch}",
-        "" if row.score is None else words.score(row.score),
+        "" if row.score is None else score,
         "" if row.seconds_left is None else words.duration(row.seconds_left),
     ]
