@@ -180,7 +180,7 @@ def test_auto_admits_what_fits(gpu_lab: Any) -> None:
     caps = [len(event["slots"]) for event in lab.lab.events("slots_changed")]
     assert [len(lab.lab.events("session_opened")[0]["slots"]), *caps] == [1, 2, 3]
     assert lab.lab.search.places.notes == [
-        "gpu 0: 3 at once: the largest of 2 known trials held 6.0 GiB, and 22.5 GiB hold 3 of these with a margin"
+        "gpu 0: 3 at once: the largest of 2 known trials held 6.0 GiB, and 22.6 GiB hold 3 of these with a margin"
     ]
     first = lab.lab.events("session_opened")[0]["notes"]
     assert first == ["gpu 0: 1 at once: how much memory a trial needs is not known yet"]
