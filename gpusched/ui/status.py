@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,6 +11,7 @@ import msgspec
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from gpusched.core.events import SessionClosed, TrialsGivenBack
 from gpusched.core.policy import Phase
 from gpusched.core.trial import TrialState
 from gpusched.storage.files import near
@@ -61,12 +63,20 @@ def state(facts: Facts, run: Run, pid: int | None) -> str:
             return f"stopping ({words.clean(facts.ending or '')}): running trials end their epoch"
         case Phase.CLOSED if facts.ending is None:
             return f"not started: start with `{carry_on(run)}`"
+        case Phase.CLOSED if noted := _given_back(run):
+            return f"{words.plural(noted, 'trial')} will be trained again: continue with `{carry_on(run)}`"
         case Phase.CLOSED if facts.code == 0:
             return words.clean(facts.ending or "complete")
         case Phase.CLOSED if facts.code == 130:
             return f"{words.clean(facts.ending or 'stopped')}: continue with `{carry_on(run)}`"
         case _:
             return f"failed: {words.clean(facts.ending or '')}; {_again(facts, run)}"
+
+
+def _given_back(run: Run) -> int:
+    """Trials that are to be trained again once the search is continued."""
+    since = itertools.takewhile(lambda event: not isinstance(event, SessionClosed), reversed(run.events))
+    return sum(len(event.trials) for event in since if isinstance(event, TrialsGivenBack))
 
 
 def _again(facts: Facts, run: Run) -> str:

@@ -88,6 +88,7 @@ def test_who_ran_it_in_python_retries_by_running_it_again(lab: Any, options: tup
     (lab.folder / "mended").touch()
     note(lab.run, failed)
     assert lab.search.trials[failed[0]].state == "paused"
+    assert f"{len(failed)} trials will be trained again: continue with" in gpusched(lab, "status")[1]
     code, said = lab.finish(*options, "--retry-failed")
     assert "no trial has failed: there is none to train again" in said
     assert (code, {trial.state for trial in lab.search.trials.values()}) == (0, {"completed"})
