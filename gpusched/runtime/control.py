@@ -144,6 +144,10 @@ def _obey(order: Order, scheduler: Scheduler) -> str:
             raise UsageError(f"{order.do!r}: a running search knows {known}")
 
 
+#: When trials train that wait for a slot.
+_WHEN = {Phase.STOPPING: "when the search is continued", Phase.PAUSED: "when the search is resumed"}
+
+
 def _retry(trials: list[int], scheduler: Scheduler) -> str:
     """Running trials begin again, failed ones are given back to their rungs; what is said to that."""
     search = scheduler.search
@@ -156,7 +160,8 @@ def _retry(trials: list[int], scheduler: Scheduler) -> str:
     if lost:
         scheduler.post(TrialsGivenBack(at=0, trials=lost))
     told = [f"trial {trial} begins again from its newest checkpoint" for trial in running]
-    told += [f"trial {', '.join(map(str, lost))}: trained again as soon as a slot is free"] if lost else []
+    when = _WHEN.get(search.phase, "as soon as a slot is free")
+    told += [f"trial {', '.join(map(str, lost))}: trained again {when}"] if lost else []
     return "; ".join(told)
 
 
