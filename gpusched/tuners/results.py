@@ -28,7 +28,7 @@ from gpusched.ui.notebook import html
 from gpusched.ui.notebook.results import Rows, best_trials
 from gpusched.ui.notebook.view import ipython
 from gpusched.ui.plan import plan_lines
-from gpusched.ui.ranking import rule, sorted_trials
+from gpusched.ui.trials.ranking import rule, sorted_trials
 from gpusched.ui.watch.plain import summary
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Results:
         return found
 
     def trials(self, count: int | None = None) -> list[TrialResult]:
-        """The best trials, those in training included, see `ui.ranking.rule`; all where no count is given."""
+        """The best trials, those in training included, see `ui.trials.ranking.rule`; all where no count is given."""
         space, ranked = self.space, sorted_trials(self.run.search, self.run.metrics)
         return [trial_of(self.run, best.trial, space, best) for best in ranked[:count]]
 

@@ -20,7 +20,7 @@ from gpusched.storage.metrics import RESERVED
 from gpusched.trials import Trial, TrialStatus, name_of
 from gpusched.ui import words
 from gpusched.ui.notebook import html
-from gpusched.ui.ranking import Best, finished_trial, in_full
+from gpusched.ui.trials.ranking import Best, finished_trial, in_full
 
 
 class BestMetrics(MetricsTracker, Mapping[str, Any]):

@@ -15,7 +15,7 @@ from gpusched.oracles import RungState
 from gpusched.ui import words
 from gpusched.ui.facts import Facts, Row
 from gpusched.ui.plan import bracket_words
-from gpusched.ui.ranking import Best
+from gpusched.ui.trials.ranking import Best
 
 
 @dataclass(frozen=True, slots=True)

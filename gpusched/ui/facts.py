@@ -16,9 +16,9 @@ from gpusched.core.search import Search
 from gpusched.core.trial import FINAL, LOST, Standing, Trial, TrialState
 from gpusched.oracles import Oracle, RungState
 from gpusched.runtime.forecast.outlook import Outlook
-from gpusched.ui.curves import Curves
 from gpusched.ui.plan import place_words
-from gpusched.ui.ranking import UNFINISHED, Best, best_of, best_score
+from gpusched.ui.trials.curves import Curves
+from gpusched.ui.trials.ranking import UNFINISHED, Best, best_of, best_score
 
 if TYPE_CHECKING:
     from gpusched.runtime.reader import Run

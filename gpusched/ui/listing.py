@@ -18,7 +18,7 @@ from gpusched.storage.lock import away, holder
 from gpusched.storage.rundir import RunDir
 from gpusched.storage.runs.removal import size_of
 from gpusched.ui import answers, words
-from gpusched.ui.ranking import best_of
+from gpusched.ui.trials.ranking import best_of
 from gpusched.ui.watch.terminal import console
 
 #: What people are told in place of a word for programs.

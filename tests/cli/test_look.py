@@ -14,7 +14,7 @@ import pytest
 
 from gpusched.cli.options import near
 from gpusched.storage.lock import RunLock
-from gpusched.ui.ranking import rule
+from gpusched.ui.trials.ranking import rule
 
 
 def test_best_ranks_by_score_and_says_so(make_run: Callable[..., Any], gpusched: Callable[..., Any]) -> None:

@@ -13,9 +13,9 @@ from gpusched.core.outcome import End, Failure
 from gpusched.storage import metrics
 from gpusched.tuners.results import Results
 from gpusched.ui.facts import Observer
-from gpusched.ui.ranking import best_of, best_score, sorted_trials
 from gpusched.ui.report.data import collect
 from gpusched.ui.top.rows import ordered, trial_rows
+from gpusched.ui.trials.ranking import best_of, best_score, sorted_trials
 
 
 def end(made: Any, launch: Any, scores: list[float | None], *, early: bool = False) -> None:

@@ -11,8 +11,8 @@ import pytest
 from gpusched.oracles import Hyperband
 from gpusched.runtime.reader import Run
 from gpusched.ui.facts import Observer
-from gpusched.ui.ranking import sorted_trials
 from gpusched.ui.report.data import collect
+from gpusched.ui.trials.ranking import sorted_trials
 from gpusched.ui.verify import verify
 
 #: A search of so many trials, and one of three times as many.

@@ -23,8 +23,8 @@ def command(run: RunDir, number: int, as_json: bool) -> int:
     from gpusched.core.trial import standing
     from gpusched.runtime.reader import Run
     from gpusched.ui import answers, words
-    from gpusched.ui.ranking import in_full, rule, sorted_trials
     from gpusched.ui.report.advice import agreed
+    from gpusched.ui.trials.ranking import in_full, rule, sorted_trials
 
     opened = Run.open(run.path)
     oracle = opened.search.oracle

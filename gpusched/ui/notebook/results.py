@@ -7,7 +7,7 @@ from typing import Any
 
 from gpusched.ui import words
 from gpusched.ui.notebook import html
-from gpusched.ui.ranking import Best
+from gpusched.ui.trials.ranking import Best
 
 #: Rows at the beginning and at the end of a long table.
 _ENDS = 5

@@ -21,12 +21,12 @@ from gpusched.printable import clean, tell
 from gpusched.storage.files import near
 from gpusched.storage.rundir import RunDir
 from gpusched.system.notebook import shell
-from gpusched.ui.curves import Curves
 from gpusched.ui.facts import Observer
 from gpusched.ui.notebook import html
 from gpusched.ui.notebook.panel import panel, plain
 from gpusched.ui.notebook.results import best_trials
-from gpusched.ui.ranking import sorted_trials
+from gpusched.ui.trials.curves import Curves
+from gpusched.ui.trials.ranking import sorted_trials
 from gpusched.ui.watch.live import worth_keeping
 from gpusched.ui.watch.plain import Teller
 from gpusched.ui.watch.tuner import Logs

@@ -10,8 +10,8 @@ from gpusched.oracles.base import Oracle
 from gpusched.runtime.begin.narrow import Settled, settled
 from gpusched.ui import words
 from gpusched.ui.facts import Facts
-from gpusched.ui.ranking import Best
 from gpusched.ui.report.idle import Use
+from gpusched.ui.trials.ranking import Best
 
 #: Of the best trials, this share at one end of a range says that the range is too narrow there.
 _AT_THE_EDGE = 0.4

@@ -13,11 +13,11 @@ from gpusched.ui import failures, words
 from gpusched.ui.draw import how
 from gpusched.ui.facts import Facts, Observer, failed_trial
 from gpusched.ui.plan import place_words
-from gpusched.ui.ranking import rule, sorted_trials
 from gpusched.ui.report.advice import advice
 from gpusched.ui.report.idle import Use, use_of
 from gpusched.ui.report.importance import comparable_epoch, importance
 from gpusched.ui.status import state
+from gpusched.ui.trials.ranking import rule, sorted_trials
 
 if TYPE_CHECKING:
     from gpusched.runtime.reader import Run

@@ -12,10 +12,10 @@ from textual.widgets import RichLog, Static, TabbedContent, TabPane, Tabs
 
 from gpusched.core.trial import LOST, Trial, standing
 from gpusched.ui import failures, words
-from gpusched.ui.curves import Curves
 from gpusched.ui.logs.tail import LogFile
-from gpusched.ui.ranking import best_of
 from gpusched.ui.top.chart import Curve, chart
+from gpusched.ui.trials.curves import Curves
+from gpusched.ui.trials.ranking import best_of
 
 if TYPE_CHECKING:
     from gpusched.runtime.reader import Run

@@ -20,7 +20,6 @@ from gpusched.ui import words
 from gpusched.ui.draw import Load, best, progress, slots
 from gpusched.ui.facts import Facts, Observer
 from gpusched.ui.order import order
-from gpusched.ui.ranking import rule, sorted_trials
 from gpusched.ui.status import state
 from gpusched.ui.top import acting
 from gpusched.ui.top.about import About
@@ -28,6 +27,7 @@ from gpusched.ui.top.filtering import filtered
 from gpusched.ui.top.rows import ORDERS, Column, columns, ordered, rising, trial_rows
 from gpusched.ui.top.screens import Ask, Help
 from gpusched.ui.top.table import TrialTable
+from gpusched.ui.trials.ranking import rule, sorted_trials
 from gpusched.ui.watch.meter import Meter
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from gpusched.core.search import Search
 from gpusched.core.trial import Standing, Trial, standing
 from gpusched.ui import words
 from gpusched.ui.facts import Row
-from gpusched.ui.ranking import Best
+from gpusched.ui.trials.ranking import Best
 
 #: What the rows can be sorted by, in the order in which a key steps through them; then come the hyperparameters.
 ORDERS = ("trial", "score", "epochs", "state", "time")
@@ -80,7 +80,7 @@ def columns(search: Search, objective: str) -> list[Column]:
 
 
 def trial_rows(search: Search, ranked: Iterable[Best], running: Mapping[int, Row]) -> list[TrialRow]:
-    """Every trial that was started. `ranked` are those with a score, see `ui.ranking`; `running` those in training."""
+    """Every trial that was started. `ranked` are those with a score (ui.trials.ranking), `running` those in training."""
     scores = {best.trial: best.score for best in ranked}
     figures = dict(zip(scores, words.column([*scores.values()]), strict=True))
     return [

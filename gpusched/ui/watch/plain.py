@@ -34,8 +34,8 @@ from gpusched.oracles import KINDS, Oracle
 from gpusched.storage.files import near
 from gpusched.storage.rundir import RunDir
 from gpusched.ui import failures, words
-from gpusched.ui.curves import Curves
-from gpusched.ui.ranking import Best, best_of, sign
+from gpusched.ui.trials.curves import Curves
+from gpusched.ui.trials.ranking import Best, best_of, sign
 from gpusched.ui.watch.terminal import Output
 
 if TYPE_CHECKING:

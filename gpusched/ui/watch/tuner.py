@@ -20,7 +20,7 @@ from gpusched.storage.rundir import RunDir
 from gpusched.ui import words
 from gpusched.ui.logs.screen import Lines
 from gpusched.ui.plan import place_words
-from gpusched.ui.ranking import sign
+from gpusched.ui.trials.ranking import sign
 from gpusched.ui.watch.plain import Teller, epochs_of, under_way
 
 #: Of the table's columns, as in Keras Tuner.

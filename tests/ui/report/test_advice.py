@@ -10,9 +10,9 @@ from gpusched.hyperparameters import HyperParameters
 from gpusched.objective import Objective
 from gpusched.oracles import RandomSearch
 from gpusched.ui.facts import Facts
-from gpusched.ui.ranking import Best
 from gpusched.ui.report.advice import advice
 from gpusched.ui.report.idle import Use
+from gpusched.ui.trials.ranking import Best
 
 
 def told(values: list[dict[str, Any]], epoch: int = 2, budget: int = 3, use: Use | None = None) -> list[str]:

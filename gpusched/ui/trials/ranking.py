@@ -14,8 +14,8 @@ from gpusched.core.search import Search
 from gpusched.core.trial import Trial, TrialState
 from gpusched.oracles.base import Oracle
 from gpusched.ui import words
-from gpusched.ui.curves import Reported
 from gpusched.ui.plan import place_words
+from gpusched.ui.trials.curves import Reported
 
 #: States in which a trial has a job to do, and may have reported more than the search has been told.
 UNFINISHED = (TrialState.RUNNING, TrialState.PENDING)

@@ -1,0 +1,1 @@
+"""What trials have reported, and which are the best."""
