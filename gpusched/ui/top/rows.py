@@ -80,7 +80,7 @@ def columns(search: Search, objective: str) -> list[Column]:
 
 
 def trial_rows(search: Search, ranked: Iterable[Best], running: Mapping[int, Row]) -> list[TrialRow]:
-    """Every trial that was started. `ranked` are those with a score (ui.trials.ranking), `running` those in training."""
+    """Every trial that was started. `ranked` are those with a score (ui.trials.ranking), `running` those that train."""
     scores = {best.trial: best.score for best in ranked}
     figures = dict(zip(scores, words.column([*scores.values()]), strict=True))
     return [
