@@ -19,7 +19,7 @@ from gpusched.oracles.brackets import BracketPlan, RungPlan, hyperband_table
 from gpusched.oracles.draws import uniform
 from gpusched.oracles.pareto import pareto_order
 from gpusched.oracles.samplers import make_sampler
-from gpusched.oracles.standing import Place, Plan, RungState, Trial
+from gpusched.oracles.types import Place, Plan, RungState, Trial
 
 #: A rung promotes at most so many times its best 1/η where a model proposes trials that get better and better: without,
 #: nearly each is among the best when it comes, most epochs go to promotions, and few trials are started.

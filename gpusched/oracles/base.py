@@ -11,39 +11,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-import msgspec
-
 from gpusched.errors import UsageError
 from gpusched.hyperparameters import HyperParameter, HyperParameters, deserialize
 from gpusched.objective import Objective
 from gpusched.oracles import draws
 from gpusched.oracles.pareto import front
 from gpusched.oracles.samplers import RandomSampler, Sampler, Space
-from gpusched.oracles.standing import Place, Plan, RungState, Trial
+from gpusched.oracles.types import Answer, Done, Job, Place, Plan, RungState, Trial, Wait
 
 #: The objective after each epoch that a job trained; None and NaN are worse than any number.
 #: With several objectives, such a list for each by name.
 Scores: TypeAlias = Sequence[float | None] | Mapping[str, Sequence[float | None]]
 
-
-class Job(msgspec.Struct, frozen=True):
-    """Train this trial from ``start_epoch`` to ``stop_epoch`` (epochs count from 0; the stop is not trained)."""
-
-    trial_id: int
-    values: dict[str, Any]  #: the active hyperparameters
-    start_epoch: int
-    stop_epoch: int
-
-
-class Wait(msgspec.Struct, frozen=True):
-    """Nothing to start before a job that is out has ended."""
-
-
-class Done(msgspec.Struct, frozen=True):
-    """No job is out and none will come."""
-
-
-Answer: TypeAlias = Job | Wait | Done
 
 _WAIT, _DONE = Wait(), Done()
 

@@ -12,10 +12,9 @@ from typing import Any
 from gpusched.errors import UsageError
 from gpusched.hyperparameters import HyperParameters
 from gpusched.objective import Objective
-from gpusched.oracles.base import Answer, Wait
 from gpusched.oracles.samplers import RandomSampler
 from gpusched.oracles.single import FullTraining
-from gpusched.oracles.standing import Trial
+from gpusched.oracles.types import Answer, Trial, Wait
 
 #: What an answer says: here are values; wait until a trial has ended; there will be no more.
 RUNNING, IDLE, STOPPED = "RUNNING", "IDLE", "STOPPED"

@@ -19,7 +19,7 @@ from gpusched.oracles.base import Oracle
 from gpusched.oracles.brackets import Bracket, BracketPlan, RungPlan, ceil_div, hyperband_table, shrunk
 from gpusched.oracles.pareto import pareto_order
 from gpusched.oracles.samplers import Sampler, make_sampler
-from gpusched.oracles.standing import Place, Plan, RungState, Trial
+from gpusched.oracles.types import Place, Plan, RungState, Trial
 
 #: Full trainings left for each slot when the longest chains go first, and the brackets of long trainings before
 #: those of short ones. Measured for 81/3 with trials of unequal speed (30 seeds): slots busy .95 on 4, .90 on 8,

@@ -16,7 +16,7 @@ from gpusched.objective import Objective
 from gpusched.oracles.brackets import MOST_EPOCHS
 from gpusched.oracles.hyperband import Brackets
 from gpusched.oracles.samplers import GridSampler, ModelSampler, RandomSampler, Sampler
-from gpusched.oracles.standing import Plan
+from gpusched.oracles.types import Plan
 
 #: Trials in a search that nothing else limits.
 _MANY = 1_000_000_000

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from gpusched.hyperparameters import HyperParameter
+from gpusched.objective import Objective
 from gpusched.oracles.draws import late_value, uniform
 from gpusched.oracles.samplers.sobol import DIMENSIONS, sobol
 from gpusched.oracles.samplers.space import Space
-
-if TYPE_CHECKING:
-    from gpusched.oracles.base import Job, Oracle
-    from gpusched.oracles.standing import Trial
+from gpusched.oracles.types import Job, Plan, Trial
 
 #: Draws of one trial that may collide with earlier ones before the unused configurations are listed.
 _ATTEMPTS = 64
+
+
+class SearchSoFar(Protocol):
+    """What a sampler reads of the oracle that it serves."""
+
+    seed: int
+    space: Space
+    max_epochs: int
+    objectives: list[Objective]
+    trials: dict[int, Trial]
+    known: dict[int, dict[str, Any]]
+
+    def plan(self) -> Plan: ...
 
 
 class Sampler:
@@ -25,7 +36,7 @@ class Sampler:
     whatever the order in which they start, so that each knows those before it.
     """
 
-    def begin(self, oracle: Oracle, initial: list[dict[str, Any]]) -> None:
+    def begin(self, oracle: SearchSoFar, initial: list[dict[str, Any]]) -> None:
         """Binds the sampler to its oracle; the first trials get the ``initial`` configurations."""
         self.oracle = oracle
         self.space: Space = oracle.space

@@ -14,18 +14,15 @@ lowest rung alone, ranks the trials that were promoted; and nothing is proposed 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gpusched.oracles.samplers.base import Sampler
+from gpusched.oracles.samplers.base import Sampler, SearchSoFar
 from gpusched.oracles.samplers.codec import Codec
 from gpusched.oracles.samplers.gp import GP, Array
-
-if TYPE_CHECKING:
-    from gpusched.oracles.base import Job, Oracle
-    from gpusched.oracles.standing import Trial
+from gpusched.oracles.types import Job, Trial
 
 #: Trials that have ended before the model is asked. With 10, searches of ten full trainings ended worse than random
 #: ones wherever short trainings tell little of long ones.
@@ -66,7 +63,7 @@ class ModelSampler(Sampler):
         self._before = explore
         self._alpha, self._beta = alpha, beta
 
-    def begin(self, oracle: Oracle, initial: list[dict[str, Any]]) -> None:
+    def begin(self, oracle: SearchSoFar, initial: list[dict[str, Any]]) -> None:
         super().begin(oracle, initial)
         self._ended: dict[int, Trial] = {}
         self._forget()

@@ -14,7 +14,7 @@ from gpusched.errors import UsageError
 from gpusched.hyperparameters import HyperParameters
 from gpusched.oracles import CUSTOM
 from gpusched.oracles.samplers.space import Space
-from gpusched.oracles.standing import Trial
+from gpusched.oracles.types import Trial
 from gpusched.printable import clean
 from gpusched.runtime.reader import Run
 from gpusched.storage.files import near

@@ -1,16 +1,33 @@
-"""What an algorithm remembers of trials, where it stands, and what it is going to do."""
+"""What an oracle answers, what it remembers of trials, where it stands, and what it is going to do."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
 from gpusched.oracles.brackets import BracketPlan
 
-if TYPE_CHECKING:
-    from gpusched.oracles.base import Job
+
+class Job(msgspec.Struct, frozen=True):
+    """Train this trial from ``start_epoch`` to ``stop_epoch`` (epochs count from 0; the stop is not trained)."""
+
+    trial_id: int
+    values: dict[str, Any]  #: the active hyperparameters
+    start_epoch: int
+    stop_epoch: int
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """Nothing to start before a job that is out has ended."""
+
+
+class Done(msgspec.Struct, frozen=True):
+    """No job is out and none will come."""
+
+
+Answer: TypeAlias = Job | Wait | Done
 
 
 class Place(NamedTuple):
