@@ -109,7 +109,7 @@ def _from_standby(task: Task, ready: standby.Standby, again: Load) -> LaunchSour
 
 def _knowing(load: Load, task: Task) -> Load:
     """What the tuner's space is, where that is known already and no argument of search() adds to it."""
-    space = task.tuner.known_space()
+    space = task.tuner.known_space(task)
     return load if space is None else msgspec.structs.replace(load, space=space.get_config())
 
 

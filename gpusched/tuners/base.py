@@ -326,7 +326,7 @@ class BaseTuner(Hooks):
             self._found = discover(self)
         return self._found
 
-    def known_space(self) -> HyperParameters | None:
+    def known_space(self, task: Task) -> HyperParameters | None:
         """The space where `build` alone makes it, and it has been found or takes but a moment to find."""
         hypermodel = self.asked.hypermodel
         if hypermodel is None or hypermodel.own_fit or not getattr(type(self).run_trial, "standard", False):
@@ -334,7 +334,7 @@ class BaseTuner(Hooks):
         if self._found is None:
             from gpusched.tuners.space import discover_here
 
-            self._found = discover_here(self)
+            self._found = discover_here(task)
         return self._found
 
     @property

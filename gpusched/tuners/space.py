@@ -31,7 +31,7 @@ def discover(tuner: Any) -> HyperParameters:
     return HyperParameters.from_config(reply.space)
 
 
-def discover_here(tuner: Any) -> HyperParameters | None:
+def discover_here(task: Task) -> HyperParameters | None:
     """The same where a framework that has started in this process makes that quicker than in any other; else None.
 
     None too where it cannot be found: a launcher says why, in full.
@@ -39,7 +39,7 @@ def discover_here(tuner: Any) -> HyperParameters | None:
     # What else this process does meanwhile would not be seen: building is kept quiet.
     if started() is None or threading.active_count() > 1:
         return None
-    reply = _here(Task(tuner))
+    reply = _here(task)
     return HyperParameters.from_config(reply.space) if isinstance(reply, Found) else None
 
 

@@ -130,8 +130,8 @@ def _of_model(task: Task, model: Any) -> list[str] | None:
 
 def _fitting(task: Task) -> tuple[bool, list[str]] | None:
     """Whether fit validates, and what its callbacks add; None where that is not known, or callbacks are the user's."""
-    if not task.loaded:
-        return None
+    if not task.loaded or not (task.args or task.kwargs):
+        return None  # The space is asked for before search() is called with them.
     args, kwargs = task.fit_arguments
     callbacks = kwargs.get("callbacks") or []
     callbacks = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
