@@ -19,7 +19,7 @@ with Importing():
     from gpusched.hypermodel import HyperModel
     from gpusched.hyperparameters import HyperParameters
     from gpusched.keras_tuner import paths
-    from gpusched.launcher.standby import wakes
+    from gpusched.launcher.standby import at_import
     from gpusched.objective import Objective
     from gpusched.system.growth import ask_for_growth
     from gpusched.tuners import ASHA, BayesianOptimization, GridSearch, Hyperband, RandomSearch, Tuner
@@ -52,7 +52,7 @@ __all__ = [
 ]
 
 paths.install()
-wakes.keep_ready()  # Now: a script may start a framework's runtime as soon as it has imported this.
+at_import.keep_ready()  # Now: a script may start a framework's runtime as soon as it has imported this.
 ask_for_growth()
 
 

@@ -166,7 +166,7 @@ class Asked:
 
     def __getstate__(self) -> dict[str, Any]:
         """What travels to the trials."""
-        from gpusched.trial.fitting.distribution import portable
+        from gpusched.trial.fitting.strategies import portable
 
         return {**self.__dict__, "distribution_strategy": portable(self.distribution_strategy)}
 

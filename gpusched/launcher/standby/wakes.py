@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import functools
 import importlib.machinery
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
-
-from gpusched.launcher.standby.forkable import started
-from gpusched.system.session import script
 
 #: "0": no copy is ever made.
 SWITCH = "GPUSCHED_STANDBY"
@@ -26,32 +22,11 @@ before: Callable[[], object] | None = None
 _calling = False
 
 
-def keep_ready() -> None:
-    """From now on a copy of this process is made right before a framework's runtime starts in it."""
-    if os.environ.get(SWITCH) == "0":
-        return
-    watch(_copy)
-    if "keras" in sys.modules and started() is not None and script() is not None:
-        # No copy of this process can be made any more: its search() will need another that has imported Keras.
-        from gpusched.launcher.standby.prepared import prepared
-
-        prepared()
-
-
 def watch(call: Callable[[], object]) -> None:
     """From now on this is called right before a framework's runtime starts, and nothing else is."""
     global before
     before = call
     _watch()
-
-
-def _copy() -> None:
-    # Imported now: few scripts need it, and all import gpusched.
-    from gpusched.launcher.loading import launch
-    from gpusched.launcher.standby import standby
-
-    if script() is not None:  # In a trial, whoever runs the code of others must not go on with it.
-        standby.make(launch)
 
 
 def _watch() -> None:

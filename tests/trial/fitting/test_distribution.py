@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gpusched.errors import UsageError
-from gpusched.trial.fitting.distribution import portable
+from gpusched.trial.fitting.strategies import portable
 
 
 def test_only_strategies_are_replaced() -> None:
@@ -35,7 +35,7 @@ def test_a_strategy_is_made_again_where_the_trial_trains(scenario: Callable[...,
     result = scenario("""
         import cloudpickle
         import tensorflow as tf
-        from gpusched.trial.fitting.distribution import portable
+        from gpusched.trial.fitting.strategies import portable
 
         def carried(strategy):
             tuner = gs.Hyperband(build, "val_loss", distribution_strategy=strategy)
