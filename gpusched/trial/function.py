@@ -115,7 +115,7 @@ class Probing(Trial):
     """A trial that is none: it has no epochs to train, and ends the loop where it reports."""
 
     def __init__(self, hp: HyperParameters, folder: Path) -> None:
-        self.id = -1
+        self.id = 0  # A loop may seed its generator with it, as trials can.
         self.start_epoch = self.stop_epoch = self.execution = 0
         self._folder = folder
         self.hyperparameters = hp

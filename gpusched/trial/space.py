@@ -25,6 +25,7 @@ from gpusched.hypermodel import build
 from gpusched.hyperparameters import HyperParameters, explore, serialize
 from gpusched.oracles import CUSTOM
 from gpusched.storage.records import JobSpec
+from gpusched.system.frames import own_line
 from gpusched.trial.tuning.foreseen import Foreseen
 from gpusched.trial.tuning.probing import ProbingTrial, untrained_models
 from gpusched.trial.tuning.tried import Tried, Untrained
@@ -63,9 +64,8 @@ def discover(task: Task) -> HyperParameters:
 
 
 def _told(error: BaseException) -> UsageError:
-    lines = traceback.extract_tb(error.__traceback__)
-    where = f"{lines[-1].filename}:{lines[-1].lineno}: " if lines else ""
-    told = UsageError(f"{where}{name_of_class(error)}: {words_of(error)}")
+    where = own_line(error)
+    told = UsageError(f"{f'{where}: ' if where else ''}{name_of_class(error)}: {words_of(error)}")
     told.__cause__ = error
     return told
 

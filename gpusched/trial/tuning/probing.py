@@ -24,7 +24,7 @@ class ProbingTrial(AnyTrial):
     def __init__(
         self, hp: HyperParameters, hypermodel: HyperModel | None, objectives: Iterable[Objective], run: Path
     ) -> None:
-        super().__init__(-1, run, hp, objectives)
+        super().__init__(0, run, hp, objectives)  # A loop may seed its generator with it, as trials can.
         self._hypermodel = hypermodel
         self.folder.mkdir(parents=True)
 
