@@ -28,6 +28,10 @@ class TrialStatus:
     FAILED = "FAILED"  #: it has failed and is not tried again
 
 
+#: The number of no trial, for user code that is tried only: one that seeds a generator, as all others do.
+NO_TRIAL = 2**31 - 1
+
+
 def name_of(trial: int) -> str:
     """A trial's id as text, as its folder is called: `0003`."""
     return f"{trial:04d}"

@@ -17,7 +17,7 @@ from gpusched.storage.rundir import RunDir
 from gpusched.trial.checkpoint import States
 from gpusched.trial.record import Enough, Record, Stopped, StopRequest, number
 from gpusched.trial.tuning.tried import Tried
-from gpusched.trials import name_of
+from gpusched.trials import NO_TRIAL, name_of
 
 
 class Trial:
@@ -115,7 +115,7 @@ class Probing(Trial):
     """A trial that is none: it has no epochs to train, and ends the loop where it reports."""
 
     def __init__(self, hp: HyperParameters, folder: Path) -> None:
-        self.id = 0  # A loop may seed its generator with it, as trials can.
+        self.id = NO_TRIAL
         self.start_epoch = self.stop_epoch = self.execution = 0
         self._folder = folder
         self.hyperparameters = hp

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import gpusched as gs
 from gpusched.errors import UsageError
 from gpusched.trial.task import Task, discover
+from gpusched.trials import NO_TRIAL
 
 
 class Model:
@@ -145,3 +147,17 @@ def test_nothing_to_tune_is_an_error() -> None:
         names(gs.Hyperband(lambda hp: Model(), "loss"))
     with pytest.raises(UsageError, match="build_model returned None: is its `return model` missing"):
         names(gs.Hyperband(lambda hp: None, "loss"))
+
+
+def test_a_loop_may_seed_its_generator_by_the_trial() -> None:
+    """It is tried with a number that no trial has, and that every generator takes."""
+    seen: list[int] = []
+
+    def train(hp: Any, trial: Any) -> None:
+        hp.Int("x", 1, 3)
+        seen.append(trial.id)
+        np.random.default_rng(trial.id)
+        trial.report(val_loss=1.0)
+
+    names(gs.RandomSearch(train=train, objective="val_loss", max_trials=1))
+    assert set(seen) == {NO_TRIAL}

@@ -14,6 +14,7 @@ from gpusched.objective import Objective
 from gpusched.trial.settings import Asked
 from gpusched.trial.tuning.trial import AnyTrial
 from gpusched.trial.tuning.tried import TRAINING, Tried, Untrained
+from gpusched.trials import NO_TRIAL
 
 
 class ProbingTrial(AnyTrial):
@@ -24,7 +25,7 @@ class ProbingTrial(AnyTrial):
     def __init__(
         self, hp: HyperParameters, hypermodel: HyperModel | None, objectives: Iterable[Objective], run: Path
     ) -> None:
-        super().__init__(0, run, hp, objectives)  # A loop may seed its generator with it, as trials can.
+        super().__init__(NO_TRIAL, run, hp, objectives)
         self._hypermodel = hypermodel
         self.folder.mkdir(parents=True)
 
