@@ -16,8 +16,8 @@ from gpusched.core.commands import AnyCommand, Finish, Interrupt, Launch, Releas
 from gpusched.core.events import AnyEvent, JobEnded
 from gpusched.core.faults import InARow, Ledger, Verdict, as_it_was, failed_in_row, hang, too_large
 from gpusched.core.outcome import End
-from gpusched.core.places import Places
 from gpusched.core.policy import Phase, Policy
+from gpusched.core.slot_queue import Places
 from gpusched.core.slots import SlotTable
 from gpusched.core.trial import Trial, TrialState
 from gpusched.oracles import Done, Job, Oracle, Wait

@@ -17,7 +17,7 @@ from gpusched.storage.identity import alive, place, same_process, works_in
 from gpusched.storage.reading import decode, read_content
 from gpusched.storage.records import Identity
 from gpusched.storage.rundir import RunDir, read_record
-from gpusched.system.process.marks import marked, sweep
+from gpusched.system.process.tags import marked, sweep
 
 
 def note_mark(run: RunDir, mark: str) -> None:

@@ -20,7 +20,7 @@ from gpusched.core.outcome import End
 from gpusched.devices.cgroup import oom_kills
 from gpusched.engines import left
 from gpusched.engines.base import Report
-from gpusched.engines.conclusion import conclusion, not_started, refused
+from gpusched.engines.job_result import conclusion, not_started, refused
 from gpusched.errors import GpuschedError, UsageError
 from gpusched.launcher.client import PATIENCE_SECONDS, LauncherClient, LauncherGone, readable, until_dead
 from gpusched.launcher.life.undead import words
@@ -30,7 +30,7 @@ from gpusched.storage.identity import pidfd, works_in
 from gpusched.storage.records import Identity, JobSpec
 from gpusched.storage.rundir import RunDir, read_record
 from gpusched.system.process.kernel import END_SECONDS
-from gpusched.system.process.marks import sweep
+from gpusched.system.process.tags import sweep
 from gpusched.system.tasks import OnError, supervised, unexpected
 
 #: Starts a launcher in place of one that died.

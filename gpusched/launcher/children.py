@@ -29,7 +29,7 @@ from gpusched.storage.records import JobSpec, Outcome
 from gpusched.storage.rundir import RunDir, TrialDir, as_json, write_record, write_whole
 from gpusched.system.process import exits, threads
 from gpusched.system.process.kernel import adopt_orphans, ask_children, die_with, end_children, outlive_parent
-from gpusched.trial.quiet import flush, say, show
+from gpusched.system.streams import flush, say, show
 
 if TYPE_CHECKING:
     from gpusched.trial.task import Task

@@ -39,7 +39,7 @@ from gpusched.storage.records import Identity
 from gpusched.storage.rundir import RunDir, keep_traceback
 from gpusched.system.attention import TICK_SECONDS, Attention
 from gpusched.system.process.kernel import END_SECONDS, SHORT_SECONDS, stopped_below
-from gpusched.system.process.marks import new_mark, sweep
+from gpusched.system.process.tags import new_mark, sweep
 from gpusched.system.sockets import connect
 from gpusched.system.tasks import OnError, supervised, unexpected
 

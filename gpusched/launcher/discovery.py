@@ -19,7 +19,7 @@ from gpusched.launcher.protocol import Found, Load, Refused, Reply, decode_reque
 from gpusched.launcher.source import Ahead, GoOn, UserCode, blame, details, load_task, take
 from gpusched.system.process.kernel import adopt_orphans, die_with
 from gpusched.system.process.owner import Owner
-from gpusched.trial.quiet import flush, quiet_unless_it_fails, show
+from gpusched.system.streams import flush, quiet_unless_it_fails, show
 
 if TYPE_CHECKING:
     from gpusched.trial.task import Task

@@ -24,7 +24,7 @@ from gpusched.system.process.kernel import (
     end_children,
     own_children,
 )
-from gpusched.trial.quiet import flush, show
+from gpusched.system.streams import flush, show
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

@@ -37,7 +37,7 @@ from gpusched.launcher.standby import standby, wakes
 from gpusched.launcher.standby.forkable import unforkable
 from gpusched.system.process import threads
 from gpusched.system.process.kernel import adopt_orphans, end_children, outlive_parent
-from gpusched.system.process.marks import MARK
+from gpusched.system.process.tags import MARK
 
 if TYPE_CHECKING:
     from gpusched.trial.task import Task

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from gpusched.errors import GpuschedError, encodable, name_of_class, traceback_of, words_of
 from gpusched.launcher.protocol import Load
-from gpusched.trial.quiet import quiet_unless_it_fails
+from gpusched.system.streams import quiet_unless_it_fails
 
 if TYPE_CHECKING:
     from gpusched.trial.task import Task

@@ -8,8 +8,8 @@
 from gpusched.oracles.asha import ASHA
 from gpusched.oracles.base import Oracle, Scores
 from gpusched.oracles.custom import Custom
+from gpusched.oracles.full_training import BayesianOptimization, GridSearch, RandomSearch
 from gpusched.oracles.hyperband import Hyperband
-from gpusched.oracles.single import BayesianOptimization, GridSearch, RandomSearch
 from gpusched.oracles.types import Answer, Done, Job, Place, Plan, RungState, Wait
 
 #: By the name that the command line knows them by.

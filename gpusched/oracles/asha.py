@@ -16,9 +16,9 @@ from gpusched.hyperparameters import HyperParameters
 from gpusched.objective import Objective
 from gpusched.oracles.base import Oracle
 from gpusched.oracles.brackets import BracketPlan, RungPlan, hyperband_table
-from gpusched.oracles.draws import uniform
 from gpusched.oracles.pareto import pareto_order
 from gpusched.oracles.samplers import make_sampler
+from gpusched.oracles.seeded_values import uniform
 from gpusched.oracles.types import Place, Plan, RungState, Trial
 
 #: A rung promotes at most so many times its best 1/η where a model proposes trials that get better and better: without,

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from gpusched.errors import UsageError
 from gpusched.hyperparameters import HyperParameter, HyperParameters, deserialize
 from gpusched.objective import Objective
-from gpusched.oracles import draws
+from gpusched.oracles import seeded_values
 from gpusched.oracles.pareto import front
 from gpusched.oracles.samplers import RandomSampler, Sampler, Space
 from gpusched.oracles.types import Answer, Done, Job, Place, Plan, RungState, Trial, Wait
@@ -277,7 +277,7 @@ class Oracle(ABC):
 
     def draw_late(self, trial_id: int, hyperparameter: HyperParameter) -> Any:
         """The value of a hyperparameter discovered late, for this trial: a function of (seed, trial, its full name)."""
-        return draws.late_value(self.seed, trial_id, hyperparameter)
+        return seeded_values.late_value(self.seed, trial_id, hyperparameter)
 
     # ------------------------------------------------------------------ what views read
 

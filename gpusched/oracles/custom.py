@@ -12,8 +12,8 @@ from typing import Any
 from gpusched.errors import UsageError
 from gpusched.hyperparameters import HyperParameters
 from gpusched.objective import Objective
+from gpusched.oracles.full_training import FullTraining
 from gpusched.oracles.samplers import RandomSampler
-from gpusched.oracles.single import FullTraining
 from gpusched.oracles.types import Answer, Trial, Wait
 
 #: What an answer says: here are values; wait until a trial has ended; there will be no more.

@@ -28,7 +28,7 @@ from gpusched.core.policy import Phase
 from gpusched.core.trial import FINAL, TrialState, standing
 from gpusched.errors import GpuschedError, UsageError
 from gpusched.oracles.custom import Custom
-from gpusched.runtime.begin.wishes import Wishes, may_retry
+from gpusched.runtime.startup.wishes import Wishes, may_retry
 from gpusched.storage import room
 from gpusched.storage.rundir import RunDir
 from gpusched.system.sockets import MOST_BYTES, listen

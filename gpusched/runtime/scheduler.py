@@ -33,11 +33,11 @@ from gpusched.core.policy import RULES, Phase
 from gpusched.devices import CPU_DEVICE, Slot
 from gpusched.engines.base import Engine
 from gpusched.errors import GpuschedError
-from gpusched.runtime.begin.wishes import Wishes
 from gpusched.runtime.guiding import Guiding
-from gpusched.runtime.keeper import Keeper
 from gpusched.runtime.machine.layout import Laid, Layout
 from gpusched.runtime.reader import Run
+from gpusched.runtime.retention import Keeper
+from gpusched.runtime.startup.wishes import Wishes
 from gpusched.runtime.view import View
 from gpusched.storage import room
 from gpusched.storage.journal import Journal, JournalError

@@ -18,7 +18,6 @@ from gpusched.core.commands import Finish
 from gpusched.core.events import StopAsked
 from gpusched.core.search import Search
 from gpusched.devices import Inventory, inventory
-from gpusched.devices.sharing import Sharing
 from gpusched.engines import left
 from gpusched.engines.base import Engine
 from gpusched.engines.local import LocalEngine
@@ -29,23 +28,24 @@ from gpusched.hyperparameters import HyperParameters
 from gpusched.launcher.client import LauncherClient
 from gpusched.launcher.protocol import Load
 from gpusched.oracles import CUSTOM
-from gpusched.runtime.begin import known, learn, resume
-from gpusched.runtime.begin.narrow import Narrowing
-from gpusched.runtime.begin.place import lock_of, prepare
-from gpusched.runtime.begin.wishes import Wishes
 from gpusched.runtime.control import serve_control
 from gpusched.runtime.ending.last import LastResort
 from gpusched.runtime.guide_process import GuideProcess
 from gpusched.runtime.guiding import Guide, Guiding
 from gpusched.runtime.machine.caller import this_process
 from gpusched.runtime.machine.driver import conversation
+from gpusched.runtime.machine.hang_detection import SILENT_SECONDS, Signs
 from gpusched.runtime.machine.layout import Layout
 from gpusched.runtime.machine.pool import Pool
-from gpusched.runtime.machine.signs import SILENT_SECONDS, Signs
+from gpusched.runtime.machine.sharing import Sharing
 from gpusched.runtime.machine.watch import LOOK_SECONDS, Watch, own_gpus
 from gpusched.runtime.reader import Run
 from gpusched.runtime.scheduler import Scheduler
 from gpusched.runtime.signals import NAMES, heed_signals, redirect
+from gpusched.runtime.startup import known, learn, resume
+from gpusched.runtime.startup.fix_settled import Narrowing
+from gpusched.runtime.startup.place import lock_of, prepare
+from gpusched.runtime.startup.wishes import Wishes
 from gpusched.runtime.view import CallsHooks, Notifies, View
 from gpusched.storage.journal import Journal
 from gpusched.storage.rundir import RunDir

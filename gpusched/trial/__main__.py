@@ -17,7 +17,7 @@ from gpusched.launcher.children import NO_ROOM, enter, own_streams, train
 from gpusched.launcher.protocol import Load
 from gpusched.launcher.source import Written
 from gpusched.storage.records import JobSpec
-from gpusched.trial.quiet import flush, show
+from gpusched.system.streams import flush, show
 
 
 def main() -> int:

@@ -20,11 +20,11 @@ from gpusched.storage.metrics import read_metrics
 from gpusched.storage.records import JobSpec, Outcome
 from gpusched.storage.rundir import RunDir, write_record
 from gpusched.system.frames import own_line
+from gpusched.system.streams import flush, say, show
 from gpusched.trial.checkpoint import States
 from gpusched.trial.fitting import framework
 from gpusched.trial.fitting.results import metrics_of
 from gpusched.trial.function import Trial
-from gpusched.trial.quiet import flush, say, show
 from gpusched.trial.record import Ending, Enough, Record, Stopped, StopRequest
 from gpusched.trial.space import TrialSpace
 from gpusched.trial.task import Task

@@ -170,7 +170,7 @@ class TrialSpace:
         if asked.tune_new_entries:
             # Imported here: trials of a known space never need it.
             def draw(hyperparameter: Any) -> Any:
-                from gpusched.oracles.draws import late_value
+                from gpusched.oracles.seeded_values import late_value
 
                 return late_value(spec.seed, spec.trial, hyperparameter)
 

@@ -15,7 +15,7 @@ from gpusched.core.policy import Phase
 from gpusched.core.search import Search
 from gpusched.core.trial import FINAL, LOST, Standing, Trial, TrialState
 from gpusched.oracles import Oracle, RungState
-from gpusched.runtime.forecast.outlook import Outlook
+from gpusched.runtime.forecast.eta import Outlook
 from gpusched.ui.plan import place_words
 from gpusched.ui.trials.curves import Curves
 from gpusched.ui.trials.ranking import UNFINISHED, Best, best_of, best_score

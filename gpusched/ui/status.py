@@ -22,7 +22,7 @@ from gpusched.ui.facts import Facts, Observer
 from gpusched.ui.listing import state_word
 
 if TYPE_CHECKING:
-    from gpusched.core.places import Places
+    from gpusched.core.slot_queue import Places
     from gpusched.devices import Gpu, Inventory
     from gpusched.runtime.reader import Run
 

@@ -10,7 +10,7 @@ import pytest
 
 from gpusched.core.events import JobEnded
 from gpusched.core.outcome import End, Usage
-from gpusched.engines import conclusion, local
+from gpusched.engines import job_result, local
 from gpusched.launcher.protocol import Ended
 from gpusched.storage.reading import Unreadable, read_content
 from gpusched.storage.records import JobSpec
@@ -35,7 +35,7 @@ class Away:
 @LOCAL
 async def test_a_share_that_is_away_for_a_moment_costs_nothing(engines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The end is told once, as it was, when it can be read."""
-    monkeypatch.setattr(conclusion, "read_content", Away(0.5))
+    monkeypatch.setattr(job_result, "read_content", Away(0.5))
     async with engines() as place:
         await place.engine.launch(place.spec(0))
         await place.engine.launch(place.spec(1))
@@ -48,8 +48,8 @@ async def test_a_share_that_is_away_for_a_moment_costs_nothing(engines: Any, mon
 async def test_one_that_stays_away_costs_the_attempt(engines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is to be made again from its checkpoint, and the reason names the file."""
     monkeypatch.setattr(local, "_REFUSED_SECONDS", 0.3)
-    monkeypatch.setattr(conclusion, "read_content", Away(600))
-    monkeypatch.setattr(conclusion, "read", lambda path, kind: Away(600)(path))
+    monkeypatch.setattr(job_result, "read_content", Away(600))
+    monkeypatch.setattr(job_result, "read", lambda path, kind: Away(600)(path))
     async with engines() as place:
         await place.engine.launch(place.spec(0))
         end = await place.end_of(0)
@@ -61,8 +61,8 @@ async def test_one_that_stays_away_costs_the_attempt(engines: Any, monkeypatch: 
 async def test_who_does_not_want_to_wait_for_it(engines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """An interrupt at once ends the waiting."""
     away = Away(600)
-    monkeypatch.setattr(conclusion, "read_content", away)
-    monkeypatch.setattr(conclusion, "read", lambda path, kind: away(path))
+    monkeypatch.setattr(job_result, "read_content", away)
+    monkeypatch.setattr(job_result, "read", lambda path, kind: away(path))
     async with engines() as place:
         await place.engine.launch(place.spec(0))
         await place.until(lambda: away.since)
@@ -95,7 +95,7 @@ def test_a_damaged_outcome_costs_the_attempt(content: bytes, tmp_path: Path) -> 
 
     def end(status: int) -> JobEnded:
         ended = Ended(trial=3, attempt=1, status=status, usage=Usage())
-        return conclusion.conclusion(run, spec, ended, interrupted=False, short_of_memory=lambda: False)
+        return job_result.conclusion(run, spec, ended, interrupted=False, short_of_memory=lambda: False)
 
     well, killed = end(0), end(-9)
     assert well.failure is not None

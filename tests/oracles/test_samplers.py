@@ -8,11 +8,11 @@ import pytest
 from gpusched import HyperParameters, Objective
 from gpusched.hyperparameters import Choice
 from gpusched.oracles import ASHA, BayesianOptimization, Done, GridSearch, Job, RandomSearch
-from gpusched.oracles.draws import late_value, uniform
 from gpusched.oracles.samplers import Space
-from gpusched.oracles.samplers.codec import Codec
+from gpusched.oracles.samplers.encoding import Codec
 from gpusched.oracles.samplers.gp import GP
 from gpusched.oracles.samplers.sobol import DIMENSIONS, sobol
+from gpusched.oracles.seeded_values import late_value, uniform
 
 LOSS = Objective("val_loss", "min")
 

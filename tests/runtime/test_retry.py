@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from gpusched.runtime.begin.wishes import note
 from gpusched.runtime.reader import Run
+from gpusched.runtime.startup.wishes import note
 from gpusched.ui.verify import verify
 
 #: Fails for all but small models until a file says that the error is mended.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpusched.errors import UsageError
-from gpusched.runtime.begin.place import prepare
+from gpusched.runtime.startup.place import prepare
 from gpusched.storage.files import make_folder, near, open_own
 from gpusched.storage.journal import Journal, JournalReader
 from gpusched.storage.lock import RECORD, RunLock, away, holder

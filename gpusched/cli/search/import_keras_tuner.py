@@ -28,7 +28,7 @@ def command(project: Path, run: Path | None, objective: str | None) -> int:
     script whose directory and project_name are those of the project needs no import: its search starts with the
     trials that fit it.
     """
-    from gpusched.runtime.begin.known import import_project
+    from gpusched.runtime.startup.known import import_project
     from gpusched.storage.rundir import RunDir
 
     made = RunDir((run or Path("runs") / project.resolve().name).absolute())

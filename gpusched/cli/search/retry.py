@@ -31,9 +31,9 @@ def command(targets: tuple[RunDir, list[int]], failed: bool, detach: bool) -> in
     Each goes back to the rung where it failed, with its values, as if it had not failed. Trials that were stopped
     by hand are trained again where they are named. A search that runs takes them in; one that has ended is continued.
     """
-    from gpusched.runtime.begin.wishes import failed as failed_of
-    from gpusched.runtime.begin.wishes import may_retry
     from gpusched.runtime.reader import Run
+    from gpusched.runtime.startup.wishes import failed as failed_of
+    from gpusched.runtime.startup.wishes import may_retry
     from gpusched.storage.lock import holder
     from gpusched.ui import words
     from gpusched.ui.order import order
@@ -55,7 +55,7 @@ def command(targets: tuple[RunDir, list[int]], failed: bool, detach: bool) -> in
 
 def _continue(run: Run, trials: list[int], detach: bool) -> int:
     from gpusched.cli.search.run import command as run_command
-    from gpusched.runtime.begin.wishes import note
+    from gpusched.runtime.startup.wishes import note
     from gpusched.ui import words
     from gpusched.ui.status import carry_on, words_to_continue
 

@@ -23,7 +23,7 @@ from gpusched.core.events import JobEnded, JobStarted
 from gpusched.devices import inventory
 from gpusched.engines import left
 from gpusched.engines.local import LocalEngine
-from gpusched.engines.ray.parcel import pack, unpack
+from gpusched.engines.ray.trial_archive import pack, unpack
 from gpusched.errors import UsageError
 from gpusched.launcher.client import LauncherClient
 from gpusched.launcher.protocol import Load

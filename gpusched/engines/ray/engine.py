@@ -17,10 +17,10 @@ import msgspec
 
 from gpusched.core.events import JobEnded, JobStarted
 from gpusched.engines.base import Report
-from gpusched.engines.conclusion import conclusion
+from gpusched.engines.job_result import conclusion
 from gpusched.engines.ray.agent import Have, News
 from gpusched.engines.ray.cluster import Cluster, Node
-from gpusched.engines.ray.parcel import pack, unpack
+from gpusched.engines.ray.trial_archive import pack, unpack
 from gpusched.storage.files import open_own
 from gpusched.storage.records import JobSpec
 from gpusched.storage.rundir import RunDir, write_whole

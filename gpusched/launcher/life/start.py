@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gpusched.launcher.protocol import Load
 from gpusched.system.process.kernel import END_SECONDS
-from gpusched.system.process.marks import marking
+from gpusched.system.process.tags import marking
 
 if TYPE_CHECKING:
     from gpusched.launcher.standby.copies import Copy

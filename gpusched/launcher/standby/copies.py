@@ -23,8 +23,8 @@ from gpusched.launcher.protocol import Load
 from gpusched.launcher.source import GoOn, UserCode
 from gpusched.launcher.standby import wakes
 from gpusched.system.process.kernel import END_SECONDS, bury, die_with, ended_within
-from gpusched.system.process.marks import bear
-from gpusched.trial.quiet import flush, show
+from gpusched.system.process.tags import bear
+from gpusched.system.streams import flush, show
 
 #: Signals whose handlers a caller may have set, for itself alone.
 _SIGNALS = (

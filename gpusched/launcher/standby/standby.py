@@ -19,8 +19,8 @@ from gpusched.launcher.source import Ahead, GoOn
 from gpusched.launcher.standby import answers, wakes
 from gpusched.launcher.standby.copies import Copy, Launch
 from gpusched.launcher.standby.forkable import unforkable
+from gpusched.system.streams import show
 from gpusched.trial import searching
-from gpusched.trial.quiet import show
 from gpusched.trial.task import Task
 
 _standby: Standby | None = None

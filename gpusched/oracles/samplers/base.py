@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 from gpusched.hyperparameters import HyperParameter
 from gpusched.objective import Objective
-from gpusched.oracles.draws import late_value, uniform
 from gpusched.oracles.samplers.sobol import DIMENSIONS, sobol
 from gpusched.oracles.samplers.space import Space
+from gpusched.oracles.seeded_values import late_value, uniform
 from gpusched.oracles.types import Job, Plan, Trial
 
 #: Draws of one trial that may collide with earlier ones before the unused configurations are listed.

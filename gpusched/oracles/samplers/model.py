@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpusched.oracles.samplers.base import Sampler, SearchSoFar
-from gpusched.oracles.samplers.codec import Codec
+from gpusched.oracles.samplers.encoding import Codec
 from gpusched.oracles.samplers.gp import GP, Array
 from gpusched.oracles.types import Job, Trial
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from gpusched.system.early import INTERRUPTED
-from gpusched.system.process.marks import sweep
+from gpusched.system.process.tags import sweep
 from gpusched.system.session import script
 
 #: From the second interrupt until nothing is waited for any more.

@@ -25,10 +25,10 @@ from gpusched.hyperparameters import Choice, Float, HyperParameter, Int
 from gpusched.launcher.client import LauncherClient
 from gpusched.launcher.protocol import Begin, Load
 from gpusched.oracles import CUSTOM, Job, Oracle, Plan
-from gpusched.runtime.begin import resume
-from gpusched.runtime.begin.narrow import Narrowing
 from gpusched.runtime.reader import build_oracle
 from gpusched.runtime.session import SHELL_OPTIONS, named
+from gpusched.runtime.startup import resume
+from gpusched.runtime.startup.fix_settled import Narrowing
 from gpusched.storage.metrics import read_metrics
 from gpusched.storage.records import JobSpec, SearchRecord
 from gpusched.storage.rundir import RunDir

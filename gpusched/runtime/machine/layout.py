@@ -12,10 +12,10 @@ from msgspec.structs import replace
 
 from gpusched.core.events import SlotInfo
 from gpusched.devices import BusyPolicy, Gpu, Inventory, Slot, cpu, place, usable
-from gpusched.devices.sharing import Sharing
 from gpusched.devices.visible import select
 from gpusched.errors import UsageError
 from gpusched.runtime.machine.caller import NOBODY, Caller, filled
+from gpusched.runtime.machine.sharing import Sharing
 from gpusched.trial.settings import Settings
 
 

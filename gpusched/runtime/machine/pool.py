@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterable
 from msgspec.structs import replace
 
 from gpusched.devices import Gpu
-from gpusched.devices.sharing import Sharing
 from gpusched.engines.ray.cluster import Cluster, Node
 from gpusched.errors import UsageError
 from gpusched.runtime.machine.layout import Laid, Layout
+from gpusched.runtime.machine.sharing import Sharing
 from gpusched.trial.settings import Settings
 
 

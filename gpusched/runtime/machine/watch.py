@@ -22,8 +22,8 @@ from gpusched.devices import CPU_DEVICE, Fault, Gpu, Nvml, Sample
 from gpusched.devices.accounts import Account, Accounts
 from gpusched.devices.gpu import is_mps
 from gpusched.runtime.machine.driver import Driver
+from gpusched.runtime.machine.hang_detection import Signs
 from gpusched.runtime.machine.layout import Layout
-from gpusched.runtime.machine.signs import Signs
 from gpusched.system.attention import Attention
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from gpusched.errors import words_of
 from gpusched.storage.records import JobSpec
 from gpusched.storage.rundir import RunDir
 from gpusched.system import growth
-from gpusched.trial.quiet import quiet_unless_it_fails
+from gpusched.system.streams import quiet_unless_it_fails
 from gpusched.trial.record import Ending
 
 #: Of a GPU that several trials share, so much stays for the driver's contexts.

@@ -7,7 +7,7 @@ from typing import Any
 
 from gpusched.hyperparameters import HyperParameter
 from gpusched.oracles.base import Oracle
-from gpusched.runtime.begin.narrow import Settled, settled
+from gpusched.runtime.startup.fix_settled import Settled, settled
 from gpusched.ui import words
 from gpusched.ui.facts import Facts
 from gpusched.ui.report.idle import Use

@@ -6,7 +6,7 @@ from gpusched.core.policy import Phase
 from gpusched.core.search import Search
 from gpusched.core.trial import FINAL, LOST, Trial, standing
 from gpusched.errors import UsageError
-from gpusched.runtime.begin.wishes import may_retry
+from gpusched.runtime.startup.wishes import may_retry
 
 #: What keys order, and what it is called.
 ORDERS = {"stop_trial": "stop", "retry": "retry", "pause": "pause", "cap": "change"}

@@ -12,10 +12,10 @@ import msgspec
 import pytest
 
 from gpusched.devices import Cpu, Gpu, Inventory, Process
-from gpusched.devices.sharing import Sharing
 from gpusched.errors import UsageError
 from gpusched.runtime.machine.caller import Caller
 from gpusched.runtime.machine.layout import Layout
+from gpusched.runtime.machine.sharing import Sharing
 from gpusched.trial.settings import Settings
 
 GIB = 2**30

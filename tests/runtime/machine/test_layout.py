@@ -11,10 +11,10 @@ import msgspec
 import pytest
 
 from gpusched.devices import Cpu, Gpu, Inventory, Process
-from gpusched.devices.sharing import Sharing
 from gpusched.errors import UsageError
+from gpusched.runtime.machine.hang_detection import Signs
 from gpusched.runtime.machine.layout import Layout
-from gpusched.runtime.machine.signs import Signs
+from gpusched.runtime.machine.sharing import Sharing
 from gpusched.runtime.machine.watch import own_gpus
 from gpusched.trial.settings import Settings
 

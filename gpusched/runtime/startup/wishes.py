@@ -19,8 +19,8 @@ from gpusched.errors import UsageError
 from gpusched.hyperparameters import HyperParameter
 from gpusched.oracles.custom import Custom
 from gpusched.printable import clean
-from gpusched.runtime.begin.typed import checked, typed
 from gpusched.runtime.reader import Run
+from gpusched.runtime.startup.typed import checked, typed
 from gpusched.storage.journal import Journal
 from gpusched.storage.lock import RunLock
 from gpusched.storage.rundir import RunDir
@@ -30,7 +30,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     """What a session begins with."""
 
     retry: list[int] | Literal["failed"] = []  #: trials that are to train again
-    tried: list[str] = []  #: configurations as text, see gpusched.runtime.begin.typed
+    tried: list[str] = []  #: configurations as text, see gpusched.runtime.startup.typed
     enqueued: list[dict[str, Any]] = []  #: configurations of the script's own
 
     def configurations(self, space: Sequence[HyperParameter]) -> list[dict[str, Any]]:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from gpusched.errors import UsageError
-from gpusched.runtime.begin.keras_tuner import read_project
-from gpusched.runtime.begin.known import Known, import_project
 from gpusched.runtime.reader import Run
+from gpusched.runtime.startup.keras_tuner import read_project
+from gpusched.runtime.startup.known import Known, import_project
 from gpusched.storage.rundir import RunDir
 from gpusched.trial.checkpoint import States
 from gpusched.ui.verify import verify

@@ -12,7 +12,7 @@ from gpusched.core.events import JobEnded, JobStarted
 from gpusched.core.outcome import End, Failure, Usage
 from gpusched.devices import Gpu, Process, Sample
 from gpusched.devices.accounts import Accounts
-from gpusched.devices.sharing import Sharing
+from gpusched.runtime.machine.sharing import Sharing
 
 GIB = 2**30
 HOST = 256 * GIB

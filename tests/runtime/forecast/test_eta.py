@@ -9,7 +9,7 @@ import pytest
 
 from gpusched.core.commands import Launch
 from gpusched.core.events import JobEnded, PauseAsked
-from gpusched.runtime.forecast.outlook import Outlook, Pace
+from gpusched.runtime.forecast.eta import Outlook, Pace
 from gpusched.ui.facts import Observer
 
 

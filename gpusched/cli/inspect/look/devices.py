@@ -53,7 +53,7 @@ def command(as_json: bool) -> int:
 
 def _print_gpus(gpus: tuple[Gpu, ...]) -> None:
     """A line each that fits a narrow terminal; its UUID, its processes and what is wrong with it below."""
-    from gpusched.system.process.marks import of_a_search
+    from gpusched.system.process.tags import of_a_search
     from gpusched.ui import words
 
     own = {process.pid for gpu in gpus for process in gpu.processes if of_a_search(process.pid)}

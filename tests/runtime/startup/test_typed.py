@@ -8,7 +8,7 @@ import pytest
 
 from gpusched import HyperParameters
 from gpusched.errors import UsageError
-from gpusched.runtime.begin.typed import checked, typed
+from gpusched.runtime.startup.typed import checked, typed
 
 
 def space() -> list[Any]:

@@ -22,10 +22,10 @@ from gpusched.hyperparameters import HyperParameters, serialize
 from gpusched.objective import Objective
 from gpusched.oracles import CUSTOM
 from gpusched.oracles.samplers.space import Space
-from gpusched.runtime.begin import resume
-from gpusched.runtime.begin.keras_tuner import Finished, Project, is_project, read_project
-from gpusched.runtime.begin.learn import Learning
 from gpusched.runtime.reader import Run
+from gpusched.runtime.startup import resume
+from gpusched.runtime.startup.keras_tuner import Finished, Project, is_project, read_project
+from gpusched.runtime.startup.learn import Learning
 from gpusched.storage import metrics
 from gpusched.storage.files import make_folder
 from gpusched.storage.journal import Journal
