@@ -35,6 +35,7 @@ from gpusched.launcher.source import (
 )
 from gpusched.launcher.standby import standby, wakes
 from gpusched.launcher.standby.forkable import unforkable
+from gpusched.system import frames
 from gpusched.system.process import threads
 from gpusched.system.process.kernel import adopt_orphans, end_children, outlive_parent
 from gpusched.system.process.tags import MARK
@@ -234,6 +235,7 @@ def _settle() -> None:
     """Loads what each trial would load otherwise, and leaves it to no collector: its pages stay shared after forks."""
     import gpusched.trial.job  # noqa: F401
 
+    frames.keep_sources()
     threads.find()
     gc.collect()
     gc.freeze()

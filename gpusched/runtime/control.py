@@ -31,6 +31,7 @@ from gpusched.oracles.custom import Custom
 from gpusched.runtime.startup.wishes import Wishes, may_retry
 from gpusched.storage import room
 from gpusched.storage.rundir import RunDir
+from gpusched.system.frames import changed
 from gpusched.system.sockets import MOST_BYTES, listen
 
 if TYPE_CHECKING:
@@ -155,6 +156,11 @@ def _retry(trials: list[int], scheduler: Scheduler) -> str:
         may_retry(trial, search)
     running = [trial for trial in trials if search.trials[trial].state is TrialState.RUNNING]
     lost = [trial for trial in trials if trial not in running]
+    if lost and (script := _edited(scheduler)):
+        raise UsageError(
+            f"retry: {script} has been edited since this search loaded it, and its trials train with it as it was; "
+            "stop the search (gpusched stop), then gpusched retry continues it with the new one"
+        )
     for trial in running:
         scheduler.post(TrialRetryAsked(at=0, trial=trial))
     if lost:
@@ -163,6 +169,13 @@ def _retry(trials: list[int], scheduler: Scheduler) -> str:
     when = _WHEN.get(search.phase, "as soon as a slot is free")
     told += [f"trial {', '.join(map(str, lost))}: trained again {when}"] if lost else []
     return "; ".join(told)
+
+
+def _edited(scheduler: Scheduler) -> str | None:
+    """The script's name where it has been edited since this search has loaded it."""
+    script, was = scheduler.run.record.script, scheduler.script_changed
+    now = changed(script)
+    return os.path.basename(script) if script is not None and None not in (was, now) and now != was else None
 
 
 def _try(texts: list[str], scheduler: Scheduler) -> str:

@@ -43,6 +43,7 @@ from gpusched.storage import room
 from gpusched.storage.journal import Journal, JournalError
 from gpusched.storage.records import JobSpec, TrialRecord
 from gpusched.storage.rundir import keep_traceback, write_record
+from gpusched.system.frames import changed
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ class Scheduler:
         self._checkpoint_every = checkpoint_every
         self._layout = layout
         self.guiding: Guiding | None = None  #: the conversation with the user's own oracle, where one decides
+        self.script_changed = changed(run.record.script)  #: when it was, as it was loaded
         self._base = self.search.at
         self._began = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None

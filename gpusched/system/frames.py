@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import re
 import site
@@ -24,6 +25,26 @@ def own_line(error: BaseException) -> str:
         if lines:
             return _shown(*lines[-1])
     return ""
+
+
+def changed(script: str | None) -> float | None:
+    """When this file was changed last; None where that cannot be known."""
+    try:
+        return None if script is None else os.stat(script).st_mtime
+    except OSError:
+        return None
+
+
+def keep_sources() -> None:
+    """Keeps the lines of the user's modules as they are now: tracebacks show what was executed, though it is edited."""
+    libraries = _libraries()
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if not isinstance(file, str) or not file.endswith(".py") or not _is_own(file, libraries):
+            continue
+        lines = linecache.getlines(file)
+        # Without a time of its own, an entry is never held against the file again.
+        linecache.cache[file] = (sum(map(len, lines)), None, lines, file)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

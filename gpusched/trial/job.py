@@ -26,6 +26,7 @@ from gpusched.trial.fitting import framework
 from gpusched.trial.fitting.results import metrics_of
 from gpusched.trial.function import Trial
 from gpusched.trial.record import Ending, Enough, Record, Stopped, StopRequest
+from gpusched.trial.settings import RESUMING
 from gpusched.trial.space import TrialSpace
 from gpusched.trial.task import Task
 from gpusched.trial.tuning.left import Left, begin, file_of
@@ -35,6 +36,11 @@ _TRACEBACK_LINES = 60
 _OWN = str(Path(__file__).parents[1])
 #: Said of a run_trial that reports by the oracle, which Keras Tuner warns of as well.
 RETURN_METRICS = "run_trial calls oracle.update_trial(), which is deprecated; return the metrics instead"
+#: Said of a loop in a search that promotes trials.
+NO_STATE = (
+    "train saves no state: a trial that goes on, promoted or interrupted, trains its epochs again; "
+    "trial.save_checkpoint(bytes) and trial.load_checkpoint() keep them"
+)
 
 
 def run_job(task: Task, spec: JobSpec, *, alive: Callable[[], None]) -> Outcome:
@@ -208,7 +214,15 @@ class Job:
                     )
                 for metrics in metrics_of(result, record.objectives, "train"):
                     record.add(metrics, execution)
+            self._note_no_state(execution)
             record.finished[execution] = True
+
+    def _note_no_state(self, execution: int) -> None:
+        """Where a trial may go on later, and its loop has saved nothing to go on from."""
+        asked = self.task.asked
+        more = asked.max_epochs is None or self.spec.stop_epoch < asked.max_epochs
+        if asked.algorithm in RESUMING and more and not self.states.epoch(execution):
+            self.record.warnings.append(NO_STATE)
 
     def _run_trial(self) -> None:
         """Trains by the tuner's own run_trial."""

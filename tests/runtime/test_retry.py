@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -132,3 +133,20 @@ def test_a_trial_that_is_stopped_keeps_its_score_on_demand(
     assert f"trial 0: stopped after {trial.epochs} epoch" in lab.said
     assert ", its score counts" in lab.said
     assert verify(Run(lab.run)).complaints == []
+
+
+def test_a_running_search_says_that_its_script_has_been_edited(
+    lab: Any, options: tuple[str, ...], until: Callable[..., Any]
+) -> None:
+    """It has loaded the old one: nothing is trained again with that, and the way to the new one is told."""
+    lab.write(BUGGY)
+    lab.hold()
+    scheduler = lab.start(*options)
+    ended = until("a failure", lambda: [event for event in lab.events("job_ended") if event["end"] == "failed"])
+    lab.write(BUGGY + "# mended\n")
+    os.utime(lab.script, (0, 0))  # Its clock may tell no time so short.
+    answer = lab.ask("retry", trials=[ended[0]["trial"]])
+    assert not answer["ok"]
+    assert "has been edited since this search loaded it" in answer["error"]
+    lab.let_go()
+    assert scheduler.wait(60) == 0
