@@ -111,7 +111,7 @@ class Status(Answer, frozen=True, kw_only=True):
     objective: str
     direction: Literal["min", "max"]
     seed: int
-    seconds: Annotated[float, Meta(description="Running time, over all sessions.")]
+    seconds: Annotated[float, Meta(description="Running time, over all sessions, without pauses.")]
     seconds_left: Annotated[float | None, Meta(description="Estimated.")]
     trials: Count
     epochs: Epochs

@@ -70,7 +70,8 @@ class Facts:
     trials_failed: int
     epochs_done: int
     epochs_all: int | None
-    seconds: float  #: running time over all sessions
+    seconds: float  #: running time over all sessions, without pauses
+    now: float  #: the same with pauses: where the clock of the journal stands
     seconds_left: float | None  #: estimated
     best: Best | None
     rows: list[Row]
@@ -103,7 +104,7 @@ class Observer:
         wall = time.time() if wall is None else wall
         run, search = self.run, self.run.search
         oracle = search.oracle
-        now = _running_seconds(run, wall if alive else self._last_sign(search))
+        now = _journal_clock(run, wall if alive else self._last_sign(search))
         rows = self._rows(search, wall)
         self.curves.forget({trial.id for trial in search.trials.values() if trial.state in UNFINISHED})
         best = best_of(search, self.curves.of)
@@ -135,7 +136,8 @@ class Observer:
             epochs_done=epochs_done,
             epochs_all=None if left is None else epochs_done + left,
             epochs_saved=oracle.saved_epochs,
-            seconds=now,
+            seconds=search.worked(now),
+            now=now,
             paused_seconds=max(0.0, now - search.paused_at) if search.phase is Phase.PAUSED else None,
             seconds_left=self._seconds_left(rows, left, epochs_done, now, wall),
             best=best,
@@ -259,7 +261,8 @@ def _trained(trial: Trial, rows: list[Row]) -> int:
     return max(0, min(_epochs(trial, rows), stop) - start)
 
 
-def _running_seconds(run: Run, wall: float) -> float:
+def _journal_clock(run: Run, wall: float) -> float:
+    """What an event of this moment would have as its `at`."""
     opened: SessionOpened | None = run.opened
     if opened is None or run.search.phase is Phase.CLOSED:
         return run.search.at

@@ -25,6 +25,8 @@ from gpusched.storage.rundir import as_json, write_whole
 from gpusched.ui import words
 from gpusched.ui.draw import Load, panel, title
 from gpusched.ui.facts import Observer
+from gpusched.ui.report.data import collect
+from gpusched.ui.status import answer
 from gpusched.ui.watch.plain import Teller
 from gpusched.ui.watch.tuner import TrialTeller
 
@@ -203,6 +205,25 @@ def test_how_long_it_has_been_paused(make_run: Callable[..., Any]) -> None:
     facts = Observer(made.run).look(wall=opened.wall + 97)
     assert "paused for 47 s" in title(facts).plain
     assert facts.seconds == opened.at + 97
+
+
+def test_running_time_is_told_without_pauses(make_run: Callable[..., Any]) -> None:
+    """As it is held against max_time: in `status`, for programs and in the last line; the report's clock goes on."""
+    made = make_run(algorithm="random", max_epochs=4, max_trials=2, slots=2)
+    made.handle(PauseAsked(at=2.0))
+    observer, wall = Observer(made.run), made.run.opened.wall
+    for later in (2, 23, 39):
+        facts = observer.look(wall=wall + later)
+        assert (facts.seconds, facts.now, facts.paused_seconds) == (2.0, float(later), later - 2.0)
+    made.handle(ResumeAsked(at=42.0))
+    assert observer.look(wall=wall + 43).seconds == 3.0
+    made.finish()
+    facts = observer.look(alive=False)
+    assert (facts.seconds, facts.now) == (6.0, 46.0)
+    assert "8 epochs in 6 s;" in Teller().summary(made.run.search)
+    assert answer(made.run, None).seconds == 6.0
+    page = collect(made.run, None)
+    assert (page["time"], page["seconds"]) == ("6 s", 46.0)
 
 
 def test_stops_and_pauses_are_told(make_run: Callable[..., Any]) -> None:

@@ -66,7 +66,7 @@ def collect(run: Run, pid: int | None) -> dict[str, Any]:
         "spans": spans,
         "offered": [[[round(at, 3) for at in stay] for stay in use.lanes.get(slot, [])] for slot in slots],
         "busy": use.busy,
-        "seconds": facts.seconds,
+        "seconds": facts.now,
         "advice": advice(facts, ranked, oracle, use),
     }
 
@@ -139,7 +139,7 @@ def _timeline(run: Run, facts: Facts, places: dict[int, int]) -> tuple[list[list
     spans: list[list[float | int | None]] = []
     jobs = []
     for span in run.spans():
-        jobs.append((span.start, facts.seconds if span.end is None else span.end))
+        jobs.append((span.start, facts.now if span.end is None else span.end))
         times = [round(span.start, 3), None if span.end is None else round(span.end, 3)]
         spans.append([places[span.slot], span.trial, *times, span.start_epoch, span.stop_epoch])
-    return spans, use_of(run.events, jobs, facts.seconds)
+    return spans, use_of(run.events, jobs, facts.now)

@@ -287,7 +287,7 @@ def summary(search: Search, best: Best | None) -> str:
         epochs += f" (early stopping saved {saved})"
     stopped = sum(trial.state is TrialState.STOPPED for trial in search.trials.values())
     lost = words.lost(sum(trial.state in LOST for trial in search.trials.values()) - stopped, stopped)
-    head = f"{trials}{f', {lost}' if lost else ''}, {epochs} in {words.duration(search.at)}"
+    head = f"{trials}{f', {lost}' if lost else ''}, {epochs} in {words.duration(search.worked(search.at))}"
     if best is None:
         return f"{head}; no trial has completed"
     return (

@@ -41,6 +41,7 @@ def told(values: list[dict[str, Any]], epoch: int = 2, budget: int = 3, use: Use
         epochs_done=0,
         epochs_all=None,
         seconds=100.0,
+        now=100.0,
         seconds_left=None,
         best=ranked[0],
         rows=[],
