@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -154,3 +154,16 @@ def standing(trial: Trial, oracle: Oracle) -> Standing:
     if trial.state is TrialState.COMPLETED and oracle.staged and seen.budget < oracle.max_epochs:
         return Standing.ELIMINATED
     return _STANDINGS[trial.state]
+
+
+def stopped_by_hand(trials: Iterable[Trial], oracle: Oracle) -> list[int]:
+    """Trials that a person has ended, whether their scores count or not; lowest id first."""
+    asked = (trial for trial in trials if trial.stop_asked or trial.state is TrialState.STOPPED)
+    return sorted(trial.id for trial in asked if standing(trial, oracle) is Standing.STOPPED)
+
+
+def saved_epochs(trials: Iterable[Trial], oracle: Oracle) -> int:
+    """Epochs not trained because trials stopped themselves early; what a person has ended saves none."""
+    trials = list(trials)
+    by_hand = set(stopped_by_hand(trials, oracle))
+    return sum(oracle.spared_epochs(trial.id) for trial in trials if trial.id not in by_hand)

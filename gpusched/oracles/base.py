@@ -296,11 +296,10 @@ class Oracle(ABC):
         finite = {i: p for i, p in points.items() if all(map(math.isfinite, p))}
         return sorted(front(finite), key=lambda i: (finite[i], i))
 
-    @property
-    def saved_epochs(self) -> int:
-        """Epochs up to the rungs that trials came to, not trained because they had stopped themselves early."""
-        stopped = (trial for trial in self.trials.values() if trial.stopped and not trial.failed)
-        return sum(trial.budget - trial.epochs for trial in stopped)
+    def spared_epochs(self, trial_id: int) -> int:
+        """Epochs up to the rung that a trial came to, not trained because it had ended before."""
+        trial = self.trials[trial_id]
+        return trial.budget - trial.epochs if trial.stopped and not trial.failed else 0
 
     def released(self) -> list[int]:
         """Trials that since the last call became certain never to train again."""

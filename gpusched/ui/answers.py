@@ -26,7 +26,8 @@ class Count(Answer, frozen=True, kw_only=True):
 
     done: int
     started: int
-    failed: Annotated[int, Meta(description="Failed, too large a model included, or stopped by hand.")]
+    failed: Annotated[int, Meta(description="Failed, too large a model included, or stopped by hand without a score.")]
+    stopped: Annotated[int, Meta(description="By hand, with a score or without.")]
     all: Annotated[int | None, Meta(description="Planned; null where the search has no end.")]
 
 
@@ -132,7 +133,7 @@ class Ranked(Answer, frozen=True, kw_only=True):
     score: float
     epoch: Annotated[int, Meta(description="Where the score was reached; epochs count from 1.")]
     budget: Annotated[int, Meta(description="Epochs it has been trained for.")]
-    state: Literal["running", "waiting", "completed", "eliminated"]
+    state: Literal["running", "waiting", "completed", "eliminated", "stopped"]
     values: dict[str, Any]
     checkpoint: Annotated[str, Meta(description="The folder of its best weights, if they are kept.")]
 

@@ -47,8 +47,7 @@ def panel(facts: Facts, load: Mapping[int, Load], width: int, height: int, hint:
     tail: list[RenderableType] = []
     if len(rows) > len(shown):
         tail.append(Text(f"and {words.plural(len(rows) - len(shown), 'more slot')}", style="bright_black"))
-    if facts.trials_failed:
-        lost = words.lost(facts.trials_failed - facts.trials_stopped, facts.trials_stopped)
+    if lost := words.lost(facts.trials_broken, facts.trials_stopped):
         tail.append(Text(f"trials: {lost}; `gpusched status` says why", style="yellow"))
     if hint:
         tail.append(Text(hint, style="bright_black"))

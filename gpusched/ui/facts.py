@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gpusched.core.events import SessionClosed, SessionOpened
 from gpusched.core.policy import Phase
 from gpusched.core.search import Search
-from gpusched.core.trial import FINAL, LOST, Standing, Trial, TrialState
+from gpusched.core.trial import FINAL, LOST, Standing, Trial, TrialState, saved_epochs, stopped_by_hand
 from gpusched.oracles import Oracle, RungState
 from gpusched.runtime.forecast.eta import Outlook
 from gpusched.ui.plan import place_words
@@ -67,7 +67,7 @@ class Facts:
     trials_done: int
     trials_all: int | None  #: None: no end is set
     trials_started: int
-    trials_failed: int
+    trials_failed: int  #: have no score that counts: those stopped by hand without it are among them
     epochs_done: int
     epochs_all: int | None
     seconds: float  #: running time over all sessions, without pauses
@@ -78,6 +78,7 @@ class Facts:
     rungs: list[RungState]
     failures: list[FailedTrial] = field(default_factory=list)
     paused_seconds: float | None = None  #: for so long it has been paused now
+    trials_kept: int = 0  #: stopped by hand with a score that counts: none of trials_failed
     epochs_saved: int = 0  #: not trained, because trials stopped themselves
     several_iterations: bool = False  #: all brackets are run more than once
 
@@ -87,7 +88,16 @@ class Facts:
 
     @property
     def trials_stopped(self) -> int:
-        """Of trials_failed, those that were stopped by hand."""
+        """By hand, whether their scores count or not."""
+        return self._dropped + self.trials_kept
+
+    @property
+    def trials_broken(self) -> int:
+        """Of trials_failed, those that nobody has stopped."""
+        return self.trials_failed - self._dropped
+
+    @property
+    def _dropped(self) -> int:
         return sum(each.state == Standing.STOPPED for each in self.failures)
 
 
@@ -110,6 +120,7 @@ class Observer:
         best = best_of(search, self.curves.of)
         done = sum(trial.state in FINAL for trial in search.trials.values())
         failed = [trial for trial in search.trials.values() if trial.state in LOST]
+        by_hand = stopped_by_hand(search.trials.values(), oracle)
         plan = oracle.plan()
         epochs_done = sum(_epochs(trial, rows) for trial in search.trials.values())
         left = remaining_epochs(oracle)
@@ -133,9 +144,10 @@ class Observer:
             trials_all=plan.trials,
             trials_started=len(search.trials),
             trials_failed=len(failed),
+            trials_kept=sum(search.trials[trial].state not in LOST for trial in by_hand),
             epochs_done=epochs_done,
             epochs_all=None if left is None else epochs_done + left,
-            epochs_saved=oracle.saved_epochs,
+            epochs_saved=saved_epochs(search.trials.values(), oracle),
             seconds=search.worked(now),
             now=now,
             paused_seconds=max(0.0, now - search.paused_at) if search.phase is Phase.PAUSED else None,

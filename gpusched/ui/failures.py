@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from gpusched.core.trial import Trial, TrialState
+from gpusched.core.trial import LOST, Trial, TrialState
 from gpusched.ui import words
 
 #: Groups that are shown; the others are counted.
@@ -34,9 +34,11 @@ class Group:
 
 
 def reason(trial: Trial) -> str:
-    """Why a trial failed, in part of a line."""
+    """Why a trial failed or was stopped, in part of a line."""
     if trial.failure is not None:
         return words.clean(trial.failure.brief)
+    if trial.keep_asked and trial.state not in LOST:
+        return "stopped by hand, its score counts"
     return {TrialState.STOPPED: "stopped by hand", TrialState.OVERSIZE: "its model is larger than max_model_size"}.get(
         trial.state, "no reason known"
     )

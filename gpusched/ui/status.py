@@ -13,7 +13,7 @@ from rich.text import Text
 
 from gpusched.core.events import SessionClosed, TrialsGivenBack
 from gpusched.core.policy import Phase
-from gpusched.core.trial import TrialState
+from gpusched.core.trial import stopped_by_hand
 from gpusched.storage.files import near
 from gpusched.storage.lock import away, name_of
 from gpusched.ui import answers, failures, words
@@ -80,7 +80,7 @@ def _given_back(run: Run) -> int:
 
 
 def _again(facts: Facts, run: Run) -> str:
-    failed = facts.trials_failed - facts.trials_stopped
+    failed = facts.trials_broken
     if not failed:
         return f"to try again: `{carry_on(run)}`"
     retry = f"gpusched retry {shlex.quote(near(run.dir.path))}"
@@ -90,7 +90,7 @@ def _again(facts: Facts, run: Run) -> str:
 def _failures(run: Run) -> list[RenderableType]:
     """Why trials failed, by reason, and which were stopped."""
     trials = run.search.trials.values()
-    stopped = sorted(trial.id for trial in trials if trial.state is TrialState.STOPPED)
+    stopped = stopped_by_hand(trials, run.search.oracle)
     told = failures.lines(trials, shlex.quote(near(run.dir.path)))
     lines: list[RenderableType] = [
         Text.assemble(("failed", "yellow"), line.removeprefix("failed")) for line in told[:-1]
@@ -216,7 +216,11 @@ def answer(run: Run, pid: int | None) -> answers.Status:
         seconds=facts.seconds,
         seconds_left=facts.seconds_left,
         trials=answers.Count(
-            done=facts.trials_done, started=facts.trials_started, failed=facts.trials_failed, all=facts.trials_all
+            done=facts.trials_done,
+            started=facts.trials_started,
+            failed=facts.trials_failed,
+            stopped=facts.trials_stopped,
+            all=facts.trials_all,
         ),
         epochs=answers.Epochs(done=facts.epochs_done, all=facts.epochs_all, saved=facts.epochs_saved),
         best=None if found is None else _same(found, answers.Leader),

@@ -81,7 +81,7 @@ def test_status_says_how_it_stands(make_run: Callable[..., Any], gpusched: Calla
     if words:
         facts = json.loads(said.out)
         assert (facts["state"], facts["exit_code"], facts["trials"]) == (
-            "complete", 0, {"done": 17, "started": 17, "failed": 1, "all": 17},
+            "complete", 0, {"done": 17, "started": 17, "failed": 1, "stopped": 0, "all": 17},
         )  # fmt: skip
         why = {"reason": "ValueError: units is odd", "where": ""}
         assert facts["failures"] == [{"trial": 3, "state": "failed", **why, "epochs": 0}]

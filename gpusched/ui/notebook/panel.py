@@ -48,10 +48,10 @@ def _title(facts: Facts) -> str:
 
 def _progress(facts: Facts) -> str:
     trials = f"{facts.trials_done} of {facts.trials_all}" if facts.trials_all else f"{facts.trials_done}"
-    failed = f" ({facts.trials_failed} of them failed or stopped)" if facts.trials_failed else ""
+    lost = words.lost(facts.trials_broken, facts.trials_stopped)
     epochs = f"{facts.epochs_done} of {facts.epochs_all}" if facts.epochs_all else f"{facts.epochs_done}"
     done = html.bar(facts.epochs_done / facts.epochs_all) if facts.epochs_all else ""
-    return html.line(done, html.text(f"{trials} trials done{failed}, {epochs} epochs"))
+    return html.line(done, html.text(f"{trials} trials done{f' ({lost})' if lost else ''}, {epochs} epochs"))
 
 
 def _best(facts: Facts) -> str:

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from gpusched.core.events import SessionOpened, SlotsChanged
-from gpusched.core.trial import LOST, standing
+from gpusched.core.trial import Standing, standing
 from gpusched.hyperparameters import HyperParameter
 from gpusched.ui import failures, words
 from gpusched.ui.draw import how
@@ -51,7 +51,7 @@ def collect(run: Run, pid: int | None) -> dict[str, Any]:
         "trials_all": facts.trials_all,
         "epochs_done": facts.epochs_done,
         "epochs_saved": facts.epochs_saved,
-        "failed": facts.trials_failed - facts.trials_stopped,
+        "failed": facts.trials_broken,
         "stopped": facts.trials_stopped,
         "best": facts.best.trial if facts.best else None,
         "best_words": f"{facts.objective} {words.score(facts.best.score)}: {how(facts.best)}" if facts.best else "",
@@ -74,9 +74,10 @@ def collect(run: Run, pid: int | None) -> dict[str, Any]:
 def _trial(run: Run, trial_id: int, curves: list[list[float | None]], score: float | None) -> dict[str, Any]:
     search = run.search
     trial = search.trials[trial_id]
+    told = standing(trial, search.oracle)
     record: dict[str, Any] = {
         "id": trial_id,
-        "state": standing(trial, search.oracle).value,
+        "state": told.value,
         "place": place_words(search.oracle, trial_id),
         "epochs": max(trial.epochs, *map(len, curves), 0),
         "score": score,
@@ -87,7 +88,7 @@ def _trial(run: Run, trial_id: int, curves: list[list[float | None]], score: flo
     if trial.gpu_seconds is not None:
         record |= {"gpu_seconds": trial.gpu_seconds, "gpu_utilisation": trial.gpu_utilisation}
         record["gpu_gib"] = None if trial.gpu_peak_bytes is None else round(trial.gpu_peak_bytes / 2**30, 3)
-    if trial.failure is not None or trial.state in LOST:
+    if trial.failure is not None or told in (Standing.FAILED, Standing.STOPPED):
         failed = failed_trial(trial)
         record |= {"reason": failures.reason(trial), "traceback": words.plain_lines(failed.traceback)}
     return record

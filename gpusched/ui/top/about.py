@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.widgets import RichLog, Static, TabbedContent, TabPane, Tabs
 
-from gpusched.core.trial import LOST, Trial, standing
+from gpusched.core.trial import LOST, Standing, Trial, standing
 from gpusched.ui import failures, words
 from gpusched.ui.logs.tail import LogFile
 from gpusched.ui.top.chart import Curve, chart
@@ -83,8 +83,9 @@ class About(Vertical):
 
     def _state(self, trial: Trial) -> str:
         """With why it failed, and at which line of the user's."""
-        state = f"trial {trial.id}, {standing(trial, self._run.search.oracle)}"
-        return f"{state}: {failures.reason(trial)}" if trial.state in LOST else state
+        told = standing(trial, self._run.search.oracle)
+        state = f"trial {trial.id}, {told}"
+        return f"{state}: {failures.reason(trial)}" if told in (Standing.FAILED, Standing.STOPPED) else state
 
     def _show_curve(self, trial: Trial, objective: str) -> None:
         curves = [Curve(f"trial {trial.id}", self._points(trial.id, objective), "cyan")]

@@ -28,7 +28,7 @@ from gpusched.core.events import (
 from gpusched.core.outcome import End
 from gpusched.core.policy import Phase
 from gpusched.core.search import Search
-from gpusched.core.trial import LOST, TrialState
+from gpusched.core.trial import LOST, TrialState, saved_epochs, stopped_by_hand
 from gpusched.objective import DEFAULT
 from gpusched.oracles import KINDS, Oracle
 from gpusched.storage.files import near
@@ -283,10 +283,10 @@ def summary(search: Search, best: Best | None) -> str:
     name = search.oracle.objectives[0].name
     trials = words.plural(len(search.trials), "trial")
     epochs = words.plural(sum(trial.epochs for trial in search.trials.values()), "epoch")
-    if saved := search.oracle.saved_epochs:
+    if saved := saved_epochs(search.trials.values(), search.oracle):
         epochs += f" (early stopping saved {saved})"
-    stopped = sum(trial.state is TrialState.STOPPED for trial in search.trials.values())
-    lost = words.lost(sum(trial.state in LOST for trial in search.trials.values()) - stopped, stopped)
+    failed = sum(trial.state in LOST - {TrialState.STOPPED} for trial in search.trials.values())
+    lost = words.lost(failed, len(stopped_by_hand(search.trials.values(), search.oracle)))
     head = f"{trials}{f', {lost}' if lost else ''}, {epochs} in {words.duration(search.worked(search.at))}"
     if best is None:
         return f"{head}; no trial has completed"
