@@ -222,6 +222,8 @@ class Top(App[None]):
         self._typed.focus()
 
     def action_show_all(self) -> None:
+        if self.filter and not self._table.holds:
+            self._table.hold()  # Who has looked for a trial does not want to lose it among the others.
         self._typed.value = self.filter = ""
         self._leave_filter()
 
@@ -230,6 +232,9 @@ class Top(App[None]):
         self.call_later(self.look)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
+        word = event.value.strip()
+        if word.isdecimal() and int(word) in self.watched.search.trials:
+            self._table.hold(int(word))  # Who names a trial has chosen it.
         self._leave_filter()
 
     def _leave_filter(self) -> None:
@@ -238,7 +243,7 @@ class Top(App[None]):
         self.call_later(self.look)
 
     def action_tab(self, tab: str) -> None:
-        self._table.held = self.selected is not None  # Who reads on does not want another trial's.
+        self._table.hold()  # Who reads on does not want another trial's.
         self._about.turn_to(tab)
         self.call_after_refresh(self._table.focus)
 

@@ -1,4 +1,7 @@
-"""The table of trials, and its cursor: in the first row, or, once it has been moved, wherever its trial goes."""
+"""The table of trials, and its cursor: in the first row, or, once it has been moved, wherever its trial goes.
+
+While a filter hides that trial the cursor is in the first row, and it returns when the trial does.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ class TrialTable(DataTable[Text]):
     def __init__(self) -> None:
         super().__init__(id="trials", cursor_type="row", zebra_stripes=True, fixed_columns=1)
         self.chosen: int | None = None  #: the trial under the cursor
-        self.held = False  #: whether somebody has chosen it
+        self._held: int | None = None  # the trial that somebody has chosen, shown now or not
         self._heads: list[tuple[Column, str]] = []
         self._shown: list[TrialRow] = []
 
@@ -70,12 +73,12 @@ class TrialTable(DataTable[Text]):
 
     def _place_cursor(self, ids: list[int], offset: Offset, seen: bool) -> None:
         """In the first row, or on the trial that was chosen; what was in sight stays there."""
-        if not self.held or self.chosen not in ids:
-            self.held = False
+        if self._held is None or self._held not in ids:
             self.chosen = ids[0] if ids else None
             self.move_cursor(row=0, scroll=False)
             self.scroll_to(x=offset.x, y=0, animate=False)
             return
+        seen, self.chosen = seen or self.chosen != self._held, self._held
         self.move_cursor(row=ids.index(self.chosen), scroll=False)
         self.scroll_to(x=offset.x, y=offset.y, animate=False)
         if seen:
@@ -85,9 +88,20 @@ class TrialTable(DataTable[Text]):
         top, height = self.scroll_offset.y, max(1, self.size.height - self.header_height)
         return top <= self.cursor_row < top + height
 
+    def hold(self, trial: int | None = None) -> None:
+        """This trial, or else the one under the cursor, is as good as chosen: the cursor goes with it."""
+        trial = self.chosen if trial is None else trial
+        if trial is not None:
+            self._held = trial
+
+    @property
+    def holds(self) -> bool:
+        """Whether somebody has chosen a trial."""
+        return self._held is not None
+
     def release(self) -> None:
         """Back to the first row, whatever trial comes to stand there."""
-        self.held = False
+        self._held = None
         self._place_cursor([row.trial for row in self._shown], self.scroll_offset, False)
 
     def chosen_now(self, event: DataTable.RowHighlighted) -> int | None:
@@ -100,7 +114,7 @@ class TrialTable(DataTable[Text]):
         trial = int(event.row_key.value)
         if trial == self.chosen:
             return None
-        self.chosen, self.held = trial, True
+        self.chosen = self._held = trial
         return trial
 
 

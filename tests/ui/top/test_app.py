@@ -158,6 +158,40 @@ async def test_the_cursor_stays_on_the_trial_one_has_chosen(make_run: Callable[.
         assert app.selected == chosen
 
 
+async def test_the_cursor_returns_to_the_trial_that_a_filter_has_hidden(make_run: Callable[..., Any]) -> None:
+    """Once the filter is gone; until then it is in the first row, and a filter without a trial changes nothing."""
+    app = top(make_run(algorithm="random", max_epochs=2, max_trials=40, failing={2}).finish())
+    async with app.run_test(size=SMALL) as pilot:
+        table = app.query_one("#trials", DataTable)
+        await pilot.press("end", *["up"] * 9)
+        await until(lambda: app.selected == 30)
+        for typed, shown in (("fail", 2), ("nothing", None)):
+            for key in ("enter", None):
+                await pilot.press("slash", *typed, *([key] if key else []))
+                await until(lambda: app.selected == shown)  # noqa: B023
+                await pilot.press("escape")
+                await until(lambda: app.selected == 30 and table.cursor_row == 30)
+        await until(lambda: any(line.split()[:2] == ["30", "completed"] for line in screen(app)))
+
+
+@pytest.mark.parametrize("chosen", [False, True])
+async def test_a_trial_that_was_looked_for_keeps_the_cursor(make_run: Callable[..., Any], chosen: bool) -> None:
+    """Found by its number, it is still the chosen one among all trials, whichever was chosen before."""
+    app = top(make_run(algorithm="random", max_epochs=2, max_trials=40).finish())
+    async with app.run_test(size=SMALL) as pilot:
+        table = app.query_one("#trials", DataTable)
+        await until(lambda: app.selected == 0)
+        if chosen:
+            await pilot.press("down", "down")
+            await until(lambda: app.selected == 2)
+        await pilot.press("slash", *"30", "enter")
+        await until(lambda: column(app, 0) == ["30"] and app.selected == 30)
+        await pilot.press("escape")
+        await until(lambda: table.row_count == 40)
+        await until(lambda: (app.selected, table.cursor_row) == (30, 30))
+        await until(lambda: any(line.split()[:2] == ["30", "completed"] for line in screen(app)))
+
+
 @pytest.mark.parametrize("slots", [1, 2, 8])
 async def test_all_has_its_place_on_a_small_terminal(make_run: Callable[..., Any], slots: int) -> None:
     """At 80×24: the name, the best, a slot, trials, the whole chart and the keys, with nothing scrolled away."""
