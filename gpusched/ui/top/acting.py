@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 from gpusched.core.policy import Phase
 from gpusched.core.search import Search
 from gpusched.core.trial import FINAL, LOST, Trial, standing
 from gpusched.errors import UsageError
 from gpusched.runtime.startup.wishes import may_retry
+from gpusched.storage.files import near
+from gpusched.ui import words
+from gpusched.ui.facts import Facts
 
 #: What keys order, and what it is called.
 ORDERS = {"stop_trial": "stop", "retry": "retry", "pause": "pause", "cap": "change"}
@@ -26,6 +32,17 @@ def refusal(search: Search, alive: bool, order: str, trial_id: int | None) -> st
     if any("cpu" in slot.devices for slot in search.slots.slots.values()) or not search.slots.slots:
         return "the cap counts trials on a GPU, and this search runs on CPU slots"
     return None
+
+
+def instead(facts: Facts, run: Path) -> str:
+    """What can be done with a search that has ended, of which keys can change nothing; empty for others."""
+    if facts.phase is not Phase.CLOSED or facts.ending is None:
+        return ""
+    # Of one that was ended by failures its state says how they are tried again.
+    if facts.trials_broken and facts.code in (0, 130):
+        again = shlex.quote(near(run))
+        return f"ended; `gpusched retry {again}` trains {words.plural(facts.trials_broken, 'failed trial')} again"
+    return "ended; its trials can be looked at, and no key changes them"
 
 
 def _of_trial(search: Search, order: str, trial: Trial) -> str | None:

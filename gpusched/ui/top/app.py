@@ -94,7 +94,7 @@ class Top(App[None]):
         self._facts: Facts | None = None
         self._pid: int | None = None  #: of the scheduler
         self._columns: list[Column] = []
-        self._dimmed: set[str] | None = None  #: orders whose keys can do nothing now
+        self._idle: tuple[bool, set[str]] | None = None  #: no scheduler; orders whose keys can do nothing now
         self._head = Static(id="head", markup=False)
         self._slots = Static(id="slots", markup=False)
         self._typed = Input(id="filter", placeholder="failed   12   adam   lr<0.01   (Enter keeps it, Esc shows all)")
@@ -166,6 +166,8 @@ class Top(App[None]):
         lines = [progress(facts, width), best(facts, width)]
         for line in lines:
             line.no_wrap, line.overflow = True, "ellipsis"
+        if self._pid is None and (instead := acting.instead(facts, self.watched.dir.path)):
+            lines.append(Text(instead, style="yellow"))
         return Group(head.append(f"  {words.duration(facts.seconds)}{left}"), *lines)
 
     def _devices(self, facts: Facts) -> RenderableType:
@@ -258,14 +260,16 @@ class Top(App[None]):
 
     def _dim_keys(self) -> None:
         """The footer is made anew, which one sees, only where a key has come to act or to act no more."""
-        dimmed = {action for action in acting.ORDERS if self._refusal(action) is not None}
-        if dimmed != self._dimmed:
-            self._dimmed = dimmed
+        idle = self._pid is None, {action for action in acting.ORDERS if self._refusal(action) is not None}
+        if idle != self._idle:
+            self._idle = idle
             self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Keys that can do nothing now are shown dimmed."""
-        return None if self._refusal(action) else True
+        """Keys that can do nothing now are shown dimmed; of a search that is not running, none of them is shown."""
+        if self._refusal(action) is None:
+            return True
+        return False if self._pid is None else None
 
     def on_key(self, event: Key) -> None:
         """They say why."""

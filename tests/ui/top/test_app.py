@@ -344,13 +344,40 @@ async def test_a_trial_is_stopped_or_retried_only_after_a_question(make_run: Cal
     ]
 
 
-async def test_a_finished_search_can_only_be_looked_at(make_run: Callable[..., Any]) -> None:
-    """Keys that act ask nothing, and say why they do not, and what does; the footer shows them dimmed."""
-    app = top(make_run(algorithm="random", max_epochs=2, max_trials=3, failing={0}).finish())
+async def test_a_finished_search_can_only_be_looked_at(
+    make_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The footer has no keys that act, and the head says what does; who presses one is told why it does nothing."""
+    made = make_run(algorithm="random", max_epochs=2, max_trials=3, failing={0}).finish()
+    monkeypatch.chdir(made.dir.path.parent)
+    app = top(made)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await pilot.press("p", "x", "r", "plus")
         await until(lambda: len(app._notifications) == 4)
         assert any("`gpusched retry 0` continues it" in note.message for note in app._notifications)
         assert all(note.message.startswith("the search is not running") for note in app._notifications)
-        dimmed = {binding.action for _, binding, enabled, _ in app.screen.active_bindings.values() if not enabled}
-        assert dimmed == {"stop_trial", "retry", "pause", "cap(1)", "cap(-1)"}
+        actions = {binding.action for _, binding, _, _ in app.screen.active_bindings.values()}
+        assert actions.isdisjoint({"stop_trial", "retry", "pause", "cap(1)", "cap(-1)"})
+        await until(lambda: "Sort" in screen(app)[-1])
+        lines = screen(app)
+        assert lines[3] == " ended; `gpusched retry digits` trains 1 failed trial again"
+        assert not any(key in lines[-1] for key in ("Stop trial", "Retry", "Pause"))
+
+
+async def test_the_footer_follows_the_search(make_run: Callable[..., Any]) -> None:
+    """While it runs, keys that can do nothing for the chosen trial are dimmed; once it has ended they are gone."""
+    made = make_run(algorithm="random", max_epochs=2, max_trials=3)
+    made.step()
+    lock = RunLock(made.dir.lock)
+    app = top(made)
+
+    def enabled() -> dict[str, bool]:
+        return {binding.action: enabled for _, binding, enabled, _ in app.screen.active_bindings.values()}
+
+    async with app.run_test(size=(120, 40)):
+        await until(lambda: (enabled().get("stop_trial"), enabled().get("pause")) == (False, True))
+        await until(lambda: "Stop trial" in screen(app)[-1])
+        made.finish()
+        lock.release()
+        await until(lambda: "pause" not in enabled() and "Stop trial" not in screen(app)[-1])
+        await until(lambda: screen(app)[3] == " ended; its trials can be looked at, and no key changes them")
