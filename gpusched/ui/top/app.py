@@ -183,7 +183,7 @@ class Top(App[None]):
         running = {row.trial: row for row in facts.running if row.trial is not None}
         self._columns = columns(self.watched.search, facts.objective)
         ranked = sorted_trials(self.watched.search, self._observer.curves.of)
-        rows = trial_rows(self.watched.search, ranked, running)
+        rows = trial_rows(self.watched.search, ranked, running, facts.now)
         shown = filtered(ordered(rows, self.sorted_by, reverse=self.turned), self._columns, self.filter)
         way = rising(self.sorted_by, facts.direction, reverse=self.turned)
         self._table.show(self._columns, shown, self.sorted_by, rising=way)

@@ -79,12 +79,19 @@ def columns(search: Search, objective: str) -> list[Column]:
     return [*fixed, *(Column(f"hp {name}", words.clean(name)) for name in names)]
 
 
-def trial_rows(search: Search, ranked: Iterable[Best], running: Mapping[int, Row]) -> list[TrialRow]:
-    """Every trial that was started. `ranked` are those with a score (ui.trials.ranking), `running` those that train."""
+def trial_rows(
+    search: Search, ranked: Iterable[Best], running: Mapping[int, Row], now: float | None = None
+) -> list[TrialRow]:
+    """Every trial that was started.
+
+    `ranked` are those with a score (ui.trials.ranking), `running` those that train: their time goes on until `now`,
+    by the journal's clock; None: until its newest event.
+    """
+    now = search.at if now is None else now
     scores = {best.trial: best.score for best in ranked}
     figures = dict(zip(scores, words.column([*scores.values()]), strict=True))
     return [
-        _row(search, trial, scores.get(trial.id), figures.get(trial.id, ""), running.get(trial.id))
+        _row(search, trial, scores.get(trial.id), figures.get(trial.id, ""), running.get(trial.id), now)
         for trial in search.trials.values()
     ]
 
@@ -122,8 +129,8 @@ def rising(order: str, direction: str, *, reverse: bool) -> bool:
     return falls == reverse
 
 
-def _row(search: Search, trial: Trial, score: float | None, figure: str, row: Row | None) -> TrialRow:
-    started = trial.started_at if row is not None and trial.started_at is not None else search.at
+def _row(search: Search, trial: Trial, score: float | None, figure: str, row: Row | None, now: float) -> TrialRow:
+    started = trial.started_at if row is not None and trial.started_at is not None else now
     return TrialRow(
         trial=trial.id,
         state=standing(trial, search.oracle).value,
@@ -131,6 +138,6 @@ def _row(search: Search, trial: Trial, score: float | None, figure: str, row: Ro
         score=score,
         figure=figure,
         rank=search.oracle.objectives[0].rank(score),
-        seconds=trial.seconds + max(0.0, search.at - started),
+        seconds=trial.seconds + max(0.0, now - started),
         values=trial.values,
     )

@@ -22,6 +22,7 @@ from textual.binding import Binding  # noqa: E402
 from textual.containers import VerticalScroll  # noqa: E402
 from textual.widgets import DataTable, RichLog, Static  # noqa: E402
 
+from gpusched.ui import facts  # noqa: E402
 from gpusched.ui.top.app import Top  # noqa: E402
 
 #: The smallest terminal that is common.
@@ -312,6 +313,22 @@ async def test_why_a_trial_failed_is_seen_at_once(make_run: Callable[..., Any]) 
         await until(lambda: pane.has_focus and any(line.startswith(" Traceback") for line in screen(app)))
         await pilot.press("tab")
         await until(lambda: app.query_one("#trials").has_focus)
+
+
+async def test_a_running_trials_time_goes_on(make_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though nothing has happened that the journal has; what has ended keeps its time."""
+    made = make_run(algorithm="random", max_epochs=2, max_trials=3)
+    made.step()
+    wall = made.run.opened.wall
+    monkeypatch.setattr(facts.time, "time", lambda: wall)
+    lock = RunLock(made.dir.lock)
+    app = top(made)
+    async with app.run_test(size=(120, 40)):
+        for seconds in (8, 75):
+            wall = made.run.opened.wall + seconds
+            told = {8: ["2 s", "8 s", "6 s"], 75: ["2 s", "1 min 15 s", "1 min 13 s"]}[seconds]
+            await until(lambda: column(app, 4) == told)  # noqa: B023
+    lock.release()
 
 
 async def test_it_follows_a_search_it_did_not_start(make_run: Callable[..., Any]) -> None:
