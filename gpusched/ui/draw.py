@@ -85,17 +85,22 @@ def best(facts: Facts, width: int) -> Text:
         return Text.assemble(
             ("best    ", "bright_black"), (f"no epoch has reported {words.clean(facts.objective)} yet", "")
         )
-    return Text.assemble(
-        ("best    ", "bright_black"),
-        (f"{words.clean(facts.objective)} {words.score(found.score)}", "bold"),
-        f"  {how(found)}",
-        (f"  {words.values(found.values)}" if width >= 60 else "", "bright_black"),
+    whole, short = (
+        Text.assemble(
+            ("best    ", "bright_black"),
+            (f"{words.clean(facts.objective)} {words.score(found.score)}", "bold"),
+            f"  {how(found, placed=placed)}",
+            (f"  {words.values(found.values)}" if width >= 60 else "", "bright_black"),
+        )
+        for placed in (True, False)
     )
+    # Where room is short, values say more than the place.
+    return whole if whole.cell_len <= width else short
 
 
-def how(found: Best) -> str:
-    """`trial 17, epoch 9 of 27, bracket 3, rung 4`."""
-    place = f", {found.place}" if found.place else ""
+def how(found: Best, *, placed: bool = True) -> str:
+    """`trial 17, epoch 9 of 27, bracket 3, rung 4`; without the place where it is not to be `placed`."""
+    place = f", {found.place}" if found.place and placed else ""
     so_far = "" if found.finished else " so far"
     return f"trial {found.trial}, epoch {found.epoch} of {found.budget}{so_far}{place}"
 

@@ -23,7 +23,7 @@ from gpusched.storage.claim import TrialProcess
 from gpusched.storage.identity import own_identity
 from gpusched.storage.rundir import as_json, write_whole
 from gpusched.ui import words
-from gpusched.ui.draw import Load, panel, title
+from gpusched.ui.draw import Load, best, panel, title
 from gpusched.ui.facts import Observer
 from gpusched.ui.report.data import collect
 from gpusched.ui.status import answer
@@ -134,6 +134,17 @@ def test_what_trains_is_seen_before_anything_has_finished(make_run: Callable[...
     assert (facts.best.trial, facts.best.epoch, facts.best.finished) == (0, 2, False)
     assert [(row.trial, row.epoch, row.stop_epoch) for row in facts.rows] == [(0, 2, 9), (1, 0, 9)]
     assert facts.rows[0].seconds_left is not None
+
+
+def test_values_of_the_best_trial_go_before_its_place(make_run: Callable[..., Any]) -> None:
+    """Where a terminal has no room for both, the line leaves the place out."""
+    made = make_run(max_epochs=9, factor=3, iterations=2)
+    made.step()
+    facts = Observer(made.run).look(alive=False)
+    wide, narrow = best(facts, 120).plain, best(facts, 78).plain
+    assert ", iteration 1, bracket 2, rung 1  units=" in wide
+    assert narrow == wide.replace(", iteration 1, bracket 2, rung 1", "")
+    assert len(narrow) <= 78 or "units=" in narrow[:70]
 
 
 @given(st.integers(1, 200), st.integers(1, 60))
