@@ -57,7 +57,8 @@ def launch(sock: socket.socket, made: UserCode | None = None, source: Load | Non
     pins.hold(pins.NONE)
     adopt_orphans()
     source = source or _first_message(sock)
-    code = Written(source) if made is None or source.pickled_fd is not None else made
+    by_value = isinstance(made, Held) and source.pickled_fd is not None
+    code = Written(source) if made is None or by_value else made
     if isinstance(code, Ahead):
         code = Ahead(source.nth, tuple(source.answers))
     try:
