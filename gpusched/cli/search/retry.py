@@ -29,7 +29,8 @@ def command(targets: tuple[RunDir, list[int]], failed: bool, detach: bool) -> in
     """Train failed trials again, once what made them fail is mended.
 
     Each goes back to the rung where it failed, with its values, as if it had not failed. Trials that were stopped
-    by hand are trained again where they are named. A search that runs takes them in; one that has ended is continued.
+    by hand are trained again where they are named. One that has ended is continued; a search that runs takes them in,
+    with the script as it has loaded it: where that has been edited since, it is to be stopped first.
     """
     from gpusched.runtime.reader import Run
     from gpusched.runtime.startup.wishes import failed as failed_of
