@@ -66,7 +66,7 @@ def test_a_gpu_that_kills_trials_which_end_well_elsewhere(gpu_lab: Any) -> None:
     assert lab.finish(trials=8) == 0
     assert list(lab.lab.search.places.quarantined) == [lab.uuids[1]]
     assert lab.states() == ["completed"] * 8
-    assert 2 <= Counter(gpu for _, gpu in lab.began())[1] <= 3  # One more may begin before the proof is there.
+    assert 2 <= Counter(gpu for _, gpu in lab.began())[1] <= 6  # A few more may begin before the proof is there.
     lab.sound()
 
 
