@@ -47,7 +47,8 @@ async def test_an_interrupt_waits_for_the_epoch(engines: Any) -> None:
         await place.engine.interrupt(0, 1, now=False)
         (place.work.trial(0).path / "go").touch()
         end = await place.end_of(0)
-    assert (end.end, end.epochs) == (End.INTERRUPTED, 1)
+    assert end.end is End.INTERRUPTED
+    assert end.epochs in (1, 2)  # It may have gone on before it hears.
 
 
 async def test_an_interrupt_now_kills(engines: Any) -> None:
