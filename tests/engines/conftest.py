@@ -34,6 +34,8 @@ def train(hp, trial):
     for epoch in range(trial.start_epoch, trial.stop_epoch):
         (trial.folder / "begun").touch()
         while do == "hang" and not (trial.folder / "go").exists():
+            if trial._stop.asked and (trial.folder / "go once asked to stop").exists():
+                break
             time.sleep(0.002)
         if do == "raise":
             raise ValueError("odd")
