@@ -23,6 +23,7 @@ from gpusched.system.process.kernel import (
     die_with,
     end_children,
     own_children,
+    session_of,
 )
 from gpusched.system.streams import flush, show
 
@@ -129,7 +130,7 @@ def mind(pid: int) -> int:
     # Trials lead sessions of their own. What else the launcher has left is of no use without it, and nothing is of use
     # behind one that was told to quit.
     has_quit = os.WIFEXITED(status) and not os.WEXITSTATUS(status)
-    trials = set() if has_quit else {child for child in own_children() if _leads(child)}
+    trials = set() if has_quit else {child for child in own_children() if session_of(child) == child}
     end_children(trials, SHORT_SECONDS if has_quit else END_SECONDS)  # It has waited for them itself.
     while trials:
         try:
@@ -139,13 +140,6 @@ def mind(pid: int) -> int:
         trials.discard(ended)
         end_children(trials)
     return abs(os.waitstatus_to_exitcode(status))
-
-
-def _leads(pid: int) -> bool:
-    try:
-        return os.getsid(pid) == pid
-    except OSError:
-        return False
 
 
 def detach_signals() -> None:

@@ -39,7 +39,7 @@ def keep_sources() -> None:
     """Keeps the lines of the user's modules as they are now: tracebacks show what was executed, though it is edited."""
     libraries = _libraries()
     for module in list(sys.modules.values()):
-        file = getattr(module, "__file__", None)
+        file = getattr(module, "__dict__", {}).get("__file__")  # Asked otherwise, a lazy module loads itself.
         if not isinstance(file, str) or not file.endswith(".py") or not _is_own(file, libraries):
             continue
         lines = linecache.getlines(file)
@@ -67,6 +67,8 @@ def _lines(error: BaseException) -> Iterator[tuple[str, int]]:
 
 
 def _is_own(file: str, libraries: tuple[str, ...]) -> bool:
+    if file.startswith(libraries):  # Most are, and named in full: no path has to be worked out.
+        return False
     if _CELL.search(file) or file in ("<stdin>", "<string>"):
         return True
     return not file.startswith("<") and not _absolute(file).startswith(libraries)

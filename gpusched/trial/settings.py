@@ -171,12 +171,12 @@ class Asked:
         return {**self.__dict__, "distribution_strategy": portable(self.distribution_strategy)}
 
 
-def renamed(given: Mapping[str, Any], older: Mapping[str, str] = _OLDER) -> dict[str, Any]:
+def renamed(given: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments by the names they have now. Raises UsageError where one is given by both of its names."""
-    for name in older.keys() & given.keys():
-        if older[name] in given:
-            raise UsageError(f"{name} is the older name of {older[name]}; give one of the two")
-    return {older.get(name, name): value for name, value in given.items()}
+    for name in _OLDER.keys() & given.keys():
+        if _OLDER[name] in given:
+            raise UsageError(f"{name} is the older name of {_OLDER[name]}; give one of the two")
+    return {_OLDER.get(name, name): value for name, value in given.items()}
 
 
 def whole(name: str, value: Any, least: int, *, none: bool = False) -> None:

@@ -84,9 +84,3 @@ def lost(failed: int, stopped: int) -> str:
     """`3 failed, 1 stopped`, of trials; empty where there are none."""
     counts = ((failed, "failed"), (stopped, "stopped"))
     return ", ".join(f"{count} {what}" for count, what in counts if count)
-
-
-def first_line(text: str) -> str:
-    """What fits a table of a message that may have many lines."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    return clean(lines[0]) if lines else ""

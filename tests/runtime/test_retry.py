@@ -95,16 +95,21 @@ def test_who_ran_it_in_python_retries_by_running_it_again(lab: Any, options: tup
     assert (code, {trial.state for trial in lab.search.trials.values()}) == (0, {"completed"})
 
 
-def test_a_running_search_takes_failed_trials_back(
-    lab: Any, options: tuple[str, ...], until: Callable[..., Any]
-) -> None:
-    """They train as soon as a slot is free, in the same session."""
+def running_with_failures(lab: Any, options: tuple[str, ...], until: Callable[..., Any]) -> tuple[Any, list[int]]:
+    """A scheduler whose trials are held, and those that have failed by then."""
     lab.write(BUGGY)
     lab.hold()
     scheduler = lab.start(*options)
     ended = until("a failure", lambda: [event for event in lab.events("job_ended") if event["end"] == "failed"])
+    return scheduler, [event["trial"] for event in ended]
+
+
+def test_a_running_search_takes_failed_trials_back(
+    lab: Any, options: tuple[str, ...], until: Callable[..., Any]
+) -> None:
+    """They train as soon as a slot is free, in the same session."""
+    scheduler, failed = running_with_failures(lab, options, until)
     (lab.folder / "mended").touch()
-    failed = [event["trial"] for event in ended]
     assert lab.ask("retry", trials=failed)["ok"]
     lab.let_go()
     assert scheduler.wait(60) == 0
@@ -139,13 +144,10 @@ def test_a_running_search_says_that_its_script_has_been_edited(
     lab: Any, options: tuple[str, ...], until: Callable[..., Any]
 ) -> None:
     """It has loaded the old one: nothing is trained again with that, and the way to the new one is told."""
-    lab.write(BUGGY)
-    lab.hold()
-    scheduler = lab.start(*options)
-    ended = until("a failure", lambda: [event for event in lab.events("job_ended") if event["end"] == "failed"])
+    scheduler, failed = running_with_failures(lab, options, until)
     lab.write(BUGGY + "# mended\n")
     os.utime(lab.script, (0, 0))  # Its clock may tell no time so short.
-    answer = lab.ask("retry", trials=[ended[0]["trial"]])
+    answer = lab.ask("retry", trials=failed[:1])
     assert not answer["ok"]
     assert "has been edited since this search loaded it" in answer["error"]
     lab.let_go()

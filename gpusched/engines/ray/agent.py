@@ -30,6 +30,7 @@ from gpusched.launcher.protocol import Load
 from gpusched.storage.identity import boot_id
 from gpusched.storage.records import JobSpec
 from gpusched.storage.rundir import RunDir
+from gpusched.system.process.kernel import session_of
 
 #: How long a question for news is held open, and how often files are looked at meanwhile.
 POLL_SECONDS, LOOK_SECONDS = 2.0, 0.1
@@ -169,7 +170,7 @@ class Agent:
         """The inventory of this node as it is now, and which processes on its GPUs are this run's trials."""
         found = await asyncio.to_thread(inventory)
         pids = {process.pid for gpu in found.gpus for process in gpu.processes}
-        return msgspec.json.encode(found), sorted(pid for pid in pids if {pid, _session(pid)} & self._pids)
+        return msgspec.json.encode(found), sorted(pid for pid in pids if {pid, session_of(pid)} & self._pids)
 
     async def launch(self, spec: bytes, base: int, parcel: bytes | None, fetch: bool) -> None:
         """Starts an attempt. `base` is what the trial's log has so far.
@@ -286,13 +287,6 @@ class Agent:
     def _running(self) -> bool:
         ended = {event.trial for event in self._events.values() if isinstance(event, JobEnded)}
         return bool(self._held.keys() - ended)
-
-
-def _session(pid: int) -> int:
-    """The pid that leads its session: a trial's, for all that the trial has started."""
-    with contextlib.suppress(OSError):
-        return os.getsid(pid)
-    return -1
 
 
 def _of(held: _Held, have: Have | None) -> Have:

@@ -47,12 +47,9 @@ class Standby:
 
     def notice(self, what: str) -> str | None:
         """What that costs, for people, where it is worth a line. `what` says where the framework was started."""
-        seconds = self.seconds
-        return (
-            f"{what}: each trial executes it again from there ({seconds:.1f} s each)"
-            if seconds > _NOTED_SECONDS
-            else None
-        )
+        if (seconds := self.seconds) <= _NOTED_SECONDS:
+            return None
+        return f"{what}: each trial executes it again from there ({seconds:.1f} s each)"
 
 
 def ready() -> Standby | None:

@@ -7,7 +7,6 @@ has failed, a trial hangs, the slots are others now) and accounts. A driver that
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import time
@@ -25,6 +24,7 @@ from gpusched.runtime.machine.driver import Driver
 from gpusched.runtime.machine.hang_detection import Signs
 from gpusched.runtime.machine.layout import Layout
 from gpusched.system.attention import Attention
+from gpusched.system.process.kernel import session_of
 
 if TYPE_CHECKING:
     from gpusched.core.trial import Trial
@@ -243,10 +243,10 @@ class Watch:
 
     def _owner(self, pid: int) -> Hashable | None:
         """The attempt that a process belongs to."""
-        return self._owners.get(pid) or self._owners.get(_session(pid))
+        return self._owners.get(pid) or self._owners.get(session_of(pid))
 
     def _is_past(self, pid: int) -> bool:
-        return pid in self._past or _session(pid) in self._past
+        return pid in self._past or session_of(pid) in self._past
 
     def _find_faults(self, samples: dict[str, Sample], faults: list[Fault]) -> None:
         for uuid, sample in samples.items():
@@ -331,16 +331,9 @@ def own_gpus(gpus: Iterable[Gpu], running: Iterable[Trial]) -> set[int]:
         for gpu in gpus
         for process in gpu.processes
         if process.pid in trials
-        or _session(process.pid) in trials
+        or session_of(process.pid) in trials
         or (gpu.uuid in theirs and not os.path.exists(f"/proc/{process.pid}"))
     }
-
-
-def _session(pid: int) -> int:
-    """The pid that leads its session: a trial's, for all that the trial has started; -1 for one unknown here."""
-    with contextlib.suppress(OSError, OverflowError):  # Another container's numbers may be anything.
-        return os.getsid(pid)
-    return -1
 
 
 def _name(pid: int) -> str | None:

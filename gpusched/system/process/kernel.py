@@ -65,6 +65,13 @@ def _parents() -> Iterator[tuple[int, int]]:
             yield pid, int(stat_of(pid)[1])
 
 
+def session_of(pid: int) -> int:
+    """The pid that leads its session: a trial's, for all that the trial has started; -1 for a process unknown here."""
+    with contextlib.suppress(OSError, OverflowError):  # Another container's numbers may be anything.
+        return os.getsid(pid)
+    return -1
+
+
 def ask_children(known: Set[int], seconds: float) -> None:
     """Asks this process's children, but for the known, to end by SIGTERM, and gives them so many seconds for it."""
     until = time.monotonic() + seconds

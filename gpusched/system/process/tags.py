@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from gpusched.storage.identity import pids
-from gpusched.system.process.kernel import END_SECONDS
+from gpusched.system.process.kernel import END_SECONDS, session_of
 
 #: The variable that holds it.
 MARK = "GPUSCHED_MARK"
@@ -41,7 +41,9 @@ def bear(mark: str) -> int:
 def marked(marks: Iterable[str], session: int | None = None) -> list[int]:
     """Pids of this user's live processes with one of the marks; of one session only, if one is named."""
     wanted, own = {f"{MARK}={mark}".encode() for mark in marks}, os.getpid()
-    return [pid for pid in pids() if pid != own and _has(pid, wanted) and (session is None or _session(pid) == session)]
+    return [
+        pid for pid in pids() if pid != own and _has(pid, wanted) and (session is None or session_of(pid) == session)
+    ]
 
 
 def of_a_search(pid: int) -> bool:
@@ -100,9 +102,3 @@ def _memory_files(pid: int) -> Iterator[bytes]:
                 name = os.readlink(entry.path)
                 if name.startswith("/memfd:"):
                     yield os.fsencode(name[7:].removesuffix(" (deleted)"))
-
-
-def _session(pid: int) -> int | None:
-    with contextlib.suppress(OSError):
-        return os.getsid(pid)
-    return None

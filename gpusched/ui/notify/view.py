@@ -42,7 +42,7 @@ class Notifying:
         self._view.started(run)
 
     def event(self, event: AnyEvent, commands: list[AnyCommand], search: Search) -> None:
-        if isinstance(event, SessionClosed):
+        if self._targets and isinstance(event, SessionClosed):
             self._closed, self._summary = event, self._teller.summary(search)
         self._view.event(event, commands, search)
 

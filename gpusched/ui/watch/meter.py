@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from gpusched.system.process.kernel import session_of
 from gpusched.ui.draw import Load
 from gpusched.ui.facts import Row
 
@@ -90,12 +90,6 @@ def _held(samples: Iterable[Sample], trial: int | None) -> int | None:
     What is in use on the whole GPU would say nothing of one of several trials on it.
     """
     processes = [held for sample in samples for held in sample.processes.items()]
-    own = [count for pid, count in processes if trial is not None and trial in (pid, _session(pid))]
+    own = [count for pid, count in processes if trial is not None and trial in (pid, session_of(pid))]
     known = [count for count in own if count is not None]
     return sum(known) if known else None
-
-
-def _session(pid: int) -> int | None:
-    with contextlib.suppress(OSError, OverflowError):  # It has ended, or is another container's number.
-        return os.getsid(pid)
-    return None
